@@ -1,0 +1,87 @@
+import type { z } from "zod";
+
+import type { Board } from "./board.ts";
+import type { Clock } from "./clock.ts";
+import type { Eventually, Value } from "./value.ts";
+import type { Variable, VariableValue } from "./variable.ts";
+
+/** Something a client or a rule can call. */
+export interface DeviceFunction<Args extends z.ZodObject = z.ZodObject> {
+  /** One line: effect, unit, what is returned. */
+  readonly summary: string;
+  /** Named arguments, in the order of the call form. Numbers carry their range, and their unit in the name or description. */
+  readonly params: Args;
+  /** `actuate` needs a lease and passes the supervisor; `read` is answered always, also while faulted. */
+  readonly effect: "read" | "actuate";
+  /** `signal` aborts when the device goes safe or closes. Throws or rejects AgentError; anything else becomes a fault. */
+  call(args: z.output<Args>, signal: AbortSignal): Eventually<Value>;
+}
+
+/** Checks the arguments' types where the function is written; devices hold the erased form. */
+export function defineFunction<Args extends z.ZodObject>(definition: DeviceFunction<Args>): DeviceFunction {
+  return definition as unknown as DeviceFunction;
+}
+
+/** The state a device is told to take when it is no longer driven: its declared safe state, de-energised, or a value its driver understands. */
+export type SafeTarget = "safe" | "off" | { readonly value: number | boolean };
+
+/** One opened thing. */
+export interface Device {
+  readonly functions: Readonly<Record<string, DeviceFunction>>;
+  /** Takes the state `to`, whatever goes on. Must not wait for a call in progress. Absent on what cannot move anything. */
+  failsafe?(to: SafeTarget): Eventually<void>;
+  /** Gives back every port. The supervisor has made the device safe before. */
+  close(): Eventually<void>;
+}
+
+/** What a driver gets to work with; nothing else of the agent is visible to it. */
+export interface DeviceContext {
+  /** The name in the configuration, and the owner of every port the device opens. */
+  readonly id: string;
+  readonly board: Board;
+  readonly clock: Clock;
+  /** Publishes `<id>.<name>` as a variable. */
+  publish(name: string, value: VariableValue): void;
+  /** Reports that the device can no longer be trusted; the supervisor makes it safe. */
+  fault(error: unknown): void;
+  variable(name: string): Variable | undefined;
+}
+
+/** How long a command may stand without being repeated. */
+export interface LeaseRange {
+  readonly defaultMs: number;
+  readonly floorMs: number;
+  readonly ceilingMs: number;
+}
+
+/** Lights and cameras: Viam's session, 2 s, from 30 ms to one minute. */
+export const STILL_LEASE: LeaseRange = { defaultMs: 2000, floorMs: 30, ceilingMs: 60_000 };
+
+/** What moves: openpilot's joystick 0.2 s; ArduPilot allows no command without a time-out, 5 s at the most. */
+export const MOTION_LEASE: LeaseRange = { defaultMs: 200, floorMs: 30, ceilingMs: 5000 };
+
+/** Stateless recipe for a kind of device. */
+export interface Driver<Options extends z.ZodObject = z.ZodObject> {
+  /** The word in the configuration. */
+  readonly name: string;
+  readonly summary: string;
+  readonly options: Options;
+  /** Whether it can move something: then `onLoss: hold` is refused. */
+  readonly moves: boolean;
+  readonly lease: LeaseRange;
+  /** Every port the options name, as text (`line GPIO17`): two devices on one port is an error before anything opens. */
+  claims(options: z.output<Options>): readonly string[];
+  /** Opens the ports in the declared safe state. Rejects with AgentError; what was opened before that is given back. */
+  open(context: DeviceContext, options: z.output<Options>): Promise<Device>;
+}
+
+/** Checks a driver against its own options where it is written; registries hold the erased form. */
+export function defineDriver<Options extends z.ZodObject>(definition: Driver<Options>): Driver {
+  return definition as unknown as Driver;
+}
+
+/** The drivers of one folder: the modern kernel module. */
+export interface DeviceModule {
+  readonly name: string;
+  readonly drivers: readonly Driver[];
+}

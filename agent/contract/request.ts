@@ -1,0 +1,80 @@
+import type { AgentError } from "./errors.ts";
+import type { Eventually, Value } from "./value.ts";
+
+/**
+ * An argument as it came over the wire: one character per byte (0–255), so that nothing is lost and nothing is copied twice.
+ * Names and numbers are ASCII and can be used as they are; free text goes through `textOf`.
+ */
+export type ByteString = string;
+
+/** The bytes read as UTF-8. Bytes that are not UTF-8 become U+FFFD. */
+export function textOf(bytes: ByteString): string {
+  for (let i = 0; i < bytes.length; i++) {
+    if (bytes.charCodeAt(i) > 0x7f) return Buffer.from(bytes, "latin1").toString("utf8");
+  }
+  return bytes;
+}
+
+/** The text as UTF-8, one character per byte: the inverse of `textOf`. */
+export function bytesOf(text: string): ByteString {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 0x7f) return Buffer.from(text, "utf8").toString("latin1");
+  }
+  return text;
+}
+
+/** What is asked, whatever the transport. */
+export interface Request {
+  /** Upper case. */
+  readonly verb: string;
+  readonly args: readonly ByteString[];
+}
+
+/** What is answered, whatever the transport. */
+export type Reply =
+  | { readonly kind: "value"; readonly value: Value }
+  /** A word that is not data: OK, PONG. */
+  | { readonly kind: "status"; readonly text: string }
+  | { readonly kind: "error"; readonly error: AgentError };
+
+export const OK: Reply = { kind: "status", text: "OK" };
+
+export function valueReply(value: Value): Reply {
+  return { kind: "value", value };
+}
+
+export function errorReply(error: AgentError): Reply {
+  return { kind: "error", error };
+}
+
+/** Identifies an event of this node's journal; rises by one per event; 0 is "nothing". */
+export type EventId = number;
+
+/** Who asks. One per connection or rule, not one per request. */
+export interface Caller {
+  /** The authenticated name, else where from: `operator`, `127.0.0.1`, `rule low-beam`. Shown to whoever is refused because of it. */
+  readonly name: string;
+  /** 0–255: the highest priority this caller may ask for, and what it gets when it asks for none. */
+  readonly priority: number;
+  /** Aborted when the caller is gone. */
+  readonly signal: AbortSignal;
+  /** Sends something the caller subscribed to, outside request and reply. Absent where the transport cannot. */
+  readonly push?: (message: readonly Value[]) => void;
+}
+
+/** One line of HELP and of the CLI. */
+export interface VerbDoc {
+  readonly verb: string;
+  /** `[LEASE ms] function [arg …]` */
+  readonly usage: string;
+  readonly summary: string;
+}
+
+/** Meaning behind a listener: answers requests of its verbs. Never throws, never rejects. */
+export interface Service {
+  readonly verbs: readonly VerbDoc[];
+  handle(request: Request, caller: Caller): Eventually<Reply>;
+}
+
+/** Priorities of the arbiter, DESIGN 7 (twist_mux: 0–255, highest live one wins). */
+export const PRIORITY = { eStop: 255, operator: 100, rule: 10 } as const;
