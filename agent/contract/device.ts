@@ -19,7 +19,7 @@ export interface DeviceFunction<Args extends z.ZodObject = z.ZodObject> {
 
 /** Checks the arguments' types where the function is written; devices hold the erased form. */
 export function defineFunction<Args extends z.ZodObject>(definition: DeviceFunction<Args>): DeviceFunction {
-  return definition as unknown as DeviceFunction;
+  return definition;
 }
 
 /** The state a device is told to take when it is no longer driven: its declared safe state, de-energised, or a value its driver understands. */
@@ -77,11 +77,38 @@ export interface Driver<Options extends z.ZodObject = z.ZodObject> {
 
 /** Checks a driver against its own options where it is written; registries hold the erased form. */
 export function defineDriver<Options extends z.ZodObject>(definition: Driver<Options>): Driver {
-  return definition as unknown as Driver;
+  return definition;
 }
 
 /** The drivers of one folder: the modern kernel module. */
 export interface DeviceModule {
   readonly name: string;
   readonly drivers: readonly Driver[];
+}
+
+/** What happens to a device when nobody drives it any more; `hold` leaves it as it is. */
+export type LossAction = SafeTarget | "hold";
+
+/** What the configuration says about any device, whatever its driver. */
+export interface DevicePolicy {
+  readonly enabled: boolean;
+  /** Lease of a command that asks for none; the driver's default when absent. */
+  readonly leaseMs?: number | undefined;
+  readonly onLoss: LossAction;
+  readonly onExit: LossAction;
+  /** Among callers of equal priority the holder keeps the device; otherwise the latest command wins. */
+  readonly exclusive: boolean;
+  /** Devices of one motion group go safe together. */
+  readonly group?: string | undefined;
+  /** Time limit of one call or failsafe, milliseconds; beyond it the device faults. */
+  readonly callMs: number;
+}
+
+/** One device of the configuration, checked, not yet opened. */
+export interface DeviceSpec {
+  readonly id: string;
+  readonly driver: Driver;
+  /** What the driver's options schema made of the configuration. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly policy: DevicePolicy;
 }

@@ -54,8 +54,10 @@ export type EventId = number;
 export interface Caller {
   /** The authenticated name, else where from: `operator`, `127.0.0.1`, `rule low-beam`. Shown to whoever is refused because of it. */
   readonly name: string;
-  /** 0–255: the highest priority this caller may ask for, and what it gets when it asks for none. */
+  /** 0–255: what it gets when it asks for none. */
   readonly priority: number;
+  /** The highest priority it may ask for; `priority` when absent. */
+  readonly maxPriority?: number;
   /** Aborted when the caller is gone. */
   readonly signal: AbortSignal;
   /** Sends something the caller subscribed to, outside request and reply. Absent where the transport cannot. */

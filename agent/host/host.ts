@@ -1,0 +1,169 @@
+import { AgentError, toAgentError } from "../contract/errors.ts";
+import { didYouMean } from "../contract/nearest.ts";
+import { errorReply, valueReply, type ByteString, type Caller, type Reply, type Request, type Service, type VerbDoc } from "../contract/request.ts";
+import { isPending, type Eventually } from "../contract/value.ts";
+import { parseCloneOptions } from "./clone-options.ts";
+import { describe, summaryOf, type View } from "./describe.ts";
+import { createRegistry, type Entry, type Target } from "./registry.ts";
+import { createSupervisor } from "./supervisor.ts";
+import type { Board } from "../contract/board.ts";
+import type { Cancel, Clock } from "../contract/clock.ts";
+import type { DeviceSpec } from "../contract/device.ts";
+import type { Journal } from "../contract/journal.ts";
+import type { Log } from "../contract/log.ts";
+import type { Variables } from "../contract/variable.ts";
+
+export interface HostOptions {
+  /** The node's name, for `CLONE NODE`. */
+  readonly node: string;
+  readonly specs: readonly DeviceSpec[];
+  readonly board: Board;
+  readonly clock: Clock;
+  readonly variables: Variables;
+  readonly journal: Journal;
+  readonly log: Log;
+}
+
+/** Devices, their supervisor and their functions. Reached from outside only as a Service. */
+export interface Host extends Service {
+  entries(): readonly Entry[];
+  /** Every device to its exit state, then closed. */
+  stop(): Promise<void>;
+}
+
+const VERBS: readonly VerbDoc[] = [
+  {
+    verb: "CLONE",
+    usage: "[NODE id|ANY] [LEASE ms] [DEADLINE ms] [PRIORITY 0-255] [SEQ n] device.function [arg …]",
+    summary: "call a device's function; answers its value",
+  },
+  { verb: "DEVICES", usage: "", summary: "every device with its state and functions" },
+  { verb: "DESCRIBE", usage: "device", summary: "one device: options, functions with parameters and ranges, holder, last events" },
+  { verb: "RESET", usage: "device", summary: "make a faulted device safe and usable again, or try to open a failed one" },
+  { verb: "ESTOP", usage: "[RESET]", summary: "latch the emergency stop: everything goes safe; RESET clears the latch" },
+];
+
+/** Opens the devices. */
+export async function openHost({ node, specs, board, clock, variables, journal, log }: HostOptions): Promise<Host> {
+  const supervisor = createSupervisor({ clock, journal, log });
+  const registry = createRegistry({ specs, board, clock, variables, supervisor, log });
+  await registry.openAll();
+  const view: View = { clock, journal, variables, eStopped: () => supervisor.eStoppedBy !== undefined };
+
+  function clone(args: readonly ByteString[], caller: Caller): Eventually<Reply> {
+    const first = args[0];
+    if (first === undefined) throw new AgentError("ARGUMENT", "CLONE needs a function, for example CLONE lamp.on; DEVICES lists them");
+    const direct = registry.target(first);
+    if (direct !== undefined) return call(direct, args, 1, caller, caller.priority, undefined, undefined);
+    const options = parseCloneOptions(args);
+    if (options.node !== undefined && options.node !== node && options.node.toUpperCase() !== "ANY") {
+      throw new AgentError("UNKNOWN", `no node ${options.node} is known here; this is ${node}`);
+    }
+    const priority = options.priority ?? caller.priority;
+    const highest = caller.maxPriority ?? caller.priority;
+    if (priority > highest) throw new AgentError("DENIED", `priority ${priority} is above ${highest}, the highest ${caller.name} may ask for`);
+    const { target, from } = targetAt(args, options.at);
+    const reply = call(target, args, from, caller, priority, options.leaseMs, options.seq);
+    if (options.deadlineMs === undefined || !isPending(reply)) return reply;
+    return within(options.deadlineMs, args[options.at] ?? "", reply);
+  }
+
+  function call(
+    target: Target,
+    words: readonly ByteString[],
+    from: number,
+    caller: Caller,
+    priority: number,
+    leaseMs: number | undefined,
+    seq: number | undefined,
+  ): Eventually<Reply> {
+    const args = target.bind(words, from);
+    if (target.fn.effect === "read") return supervisor.read(target.slot, target.fn, args);
+    const name = words.length > from ? `${target.name}(${words.slice(from).join(",")})` : target.name;
+    return supervisor.actuate(target.slot, name, target.fn, args, { caller: caller.name, priority, leaseMs, seq, cause: 0 });
+  }
+
+  /** `device.function`, or the two as separate words: `lights on`. */
+  function targetAt(args: readonly ByteString[], at: number): { target: Target; from: number } {
+    const word = args[at];
+    if (word === undefined) throw new AgentError("ARGUMENT", "CLONE needs a function after its options, for example lamp.on");
+    const joined = registry.target(word);
+    if (joined !== undefined) return { target: joined, from: at + 1 };
+    const second = args[at + 1];
+    const split = second === undefined ? undefined : registry.target(`${word}.${second}`);
+    if (split !== undefined) return { target: split, from: at + 2 };
+    throw unknownFunction(word);
+  }
+
+  function unknownFunction(word: string): AgentError {
+    const dot = word.indexOf(".");
+    const entry = registry.entry(dot < 0 ? word : word.slice(0, dot));
+    if (entry !== undefined && entry.outcome !== "opened") {
+      return new AgentError("NOT_READY", `${entry.spec.id} was ${entry.outcome}: ${entry.reason ?? ""}; RESET ${entry.spec.id} tries again`);
+    }
+    return new AgentError("UNKNOWN", `no function ${word}${didYouMean(word, registry.callNames())}; DEVICES lists them`);
+  }
+
+  function within(deadlineMs: number, name: string, reply: Promise<Reply>): Promise<Reply> {
+    let cancel: Cancel | undefined;
+    const late = new Promise<Reply>((resolve) => {
+      cancel = clock.after(deadlineMs, () => {
+        resolve(errorReply(new AgentError("TIMEOUT", `${name}: no answer within the deadline of ${deadlineMs} ms; it may still happen`)));
+      });
+    });
+    return Promise.race([reply, late]).finally(() => cancel?.());
+  }
+
+  function needEntry(args: readonly ByteString[], verb: string): Entry {
+    const id = args[0];
+    if (id === undefined || args.length > 1) throw new AgentError("ARGUMENT", `${verb} takes one device`);
+    const entry = registry.entry(id);
+    if (entry !== undefined) return entry;
+    const ids = registry.entries().map(({ spec }) => spec.id);
+    throw new AgentError("UNKNOWN", `no device ${id}${didYouMean(id, ids)}; DEVICES lists them`);
+  }
+
+  async function reset(entry: Entry, caller: Caller): Promise<Reply> {
+    if (entry.slot !== undefined) return supervisor.reset(entry.slot, caller.name);
+    const reopened = await registry.reopen(entry.spec.id);
+    if (reopened.outcome === "opened") return { kind: "status", text: "OK" };
+    return errorReply(new AgentError("NOT_READY", `${entry.spec.id} was ${reopened.outcome}: ${reopened.reason ?? ""}`));
+  }
+
+  function eStop(args: readonly ByteString[], caller: Caller): Eventually<Reply> {
+    if (args.length === 0) return supervisor.eStop(caller.name);
+    if (args.length === 1 && args[0]?.toUpperCase() === "RESET") return supervisor.clearEStop(caller.name);
+    throw new AgentError("ARGUMENT", `ESTOP takes nothing or RESET, not ${args.join(" ")}`);
+  }
+
+  function dispatch(request: Request, caller: Caller): Eventually<Reply> {
+    switch (request.verb) {
+      case "CLONE":
+        return clone(request.args, caller);
+      case "DEVICES":
+        return valueReply(registry.entries().map((entry) => summaryOf(entry, view)));
+      case "DESCRIBE":
+        return valueReply(describe(needEntry(request.args, "DESCRIBE"), view));
+      case "RESET":
+        return reset(needEntry(request.args, "RESET"), caller);
+      case "ESTOP":
+        return eStop(request.args, caller);
+      default:
+        throw new AgentError("UNKNOWN", `the device host has no verb ${request.verb}`);
+    }
+  }
+
+  return {
+    verbs: VERBS,
+    handle(request, caller) {
+      try {
+        const reply = dispatch(request, caller);
+        return isPending(reply) ? reply.catch((error: unknown) => errorReply(toAgentError(error))) : reply;
+      } catch (error) {
+        return errorReply(toAgentError(error));
+      }
+    },
+    entries: () => registry.entries(),
+    stop: () => supervisor.stop(),
+  };
+}

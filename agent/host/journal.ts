@@ -1,0 +1,63 @@
+import type { Clock } from "../contract/clock.ts";
+import type { EventKind, Journal, JournalEvent } from "../contract/journal.ts";
+
+const KEPT_EVENTS = 65_536;
+
+/** The newest events, in arrays that are allocated once: recording copies references and numbers, nothing else. */
+export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal {
+  const wallMs = new Float64Array(kept);
+  const causes = new Float64Array(kept);
+  const kinds = new Array<EventKind>(kept).fill("open");
+  const subjects = new Array<string>(kept).fill("");
+  const callers = new Array<string>(kept).fill("");
+  const details = new Array<string>(kept).fill("");
+  let recorded = 0;
+
+  const isKept = (id: number): boolean => id > 0 && id <= recorded && id > recorded - kept;
+
+  function at(id: number): JournalEvent {
+    const slot = id % kept;
+    return {
+      id,
+      wallMs: wallMs[slot] ?? 0,
+      kind: kinds[slot] ?? "open",
+      subject: subjects[slot] ?? "",
+      caller: callers[slot] ?? "",
+      detail: details[slot] ?? "",
+      cause: causes[slot] ?? 0,
+    };
+  }
+
+  return {
+    get recorded() {
+      return recorded;
+    },
+    record(kind, subject, caller, detail, cause = 0) {
+      const id = ++recorded;
+      const slot = id % kept;
+      wallMs[slot] = clock.wallMs();
+      causes[slot] = cause;
+      kinds[slot] = kind;
+      subjects[slot] = subject;
+      callers[slot] = caller;
+      details[slot] = detail;
+      return id;
+    },
+    chain(id) {
+      const events: JournalEvent[] = [];
+      for (let next = id; isKept(next); ) {
+        const event = at(next);
+        events.push(event);
+        if (event.cause >= next) break;
+        next = event.cause;
+      }
+      return events;
+    },
+    latest(count) {
+      const first = Math.max(1, recorded - Math.min(count, kept) + 1);
+      const events: JournalEvent[] = [];
+      for (let id = first; id <= recorded; id++) events.push(at(id));
+      return events;
+    },
+  };
+}

@@ -1,0 +1,88 @@
+import { AgentError, toAgentError } from "../contract/errors.ts";
+import { errorReply, textOf, valueReply, type ByteString, type Caller, type Reply, type Request, type Service } from "../contract/request.ts";
+import type { Journal } from "../contract/journal.ts";
+import type { Eventually } from "../contract/value.ts";
+import type { ExecutableRunner } from "./executables.ts";
+import type { PluginRunner } from "./plugins.ts";
+
+/** The function the original's own test client invokes; it records its argument and answers 0. */
+const TEST_FUNCTION = "virgo_cloud_test_kernelspace";
+
+/** What a bare token of the classic dialect names: `parameterIsExecutable` of the original. */
+export type CloneMode = 0 | 1 | 2;
+
+export interface CloneServiceOptions {
+  /** Answers CLONE and the other device verbs. */
+  readonly devices: Service;
+  readonly journal: Journal;
+  /** The mode of a token that does not carry its own. */
+  readonly mode: CloneMode;
+  readonly executables: ExecutableRunner;
+  readonly plugins: PluginRunner;
+}
+
+/**
+ * virgo_clone: the device host's verbs, and the two classic forms the codec makes of a token:
+ * CLONE.TOKEN mode token, and CLONE.CALL function arg ….
+ */
+export function createCloneService({ devices, journal, mode, executables, plugins }: CloneServiceOptions): Service {
+  function testFunction(args: readonly ByteString[], caller: Caller): Reply {
+    journal.record("clone-test", TEST_FUNCTION, caller.name, args.map(textOf).join(" "));
+    return valueReply(0);
+  }
+
+  function clone(request: Request, caller: Caller): Eventually<Reply> {
+    if (request.args[0] === TEST_FUNCTION) return testFunction(request.args.slice(1), caller);
+    return devices.handle(request, caller);
+  }
+
+  async function run(start: Promise<void>): Promise<Reply> {
+    try {
+      await start;
+      return valueReply(null);
+    } catch (error) {
+      return errorReply(toAgentError(error));
+    }
+  }
+
+  /** A token that names nothing is answered UNKNOWN with the token alone, as the wire has it. */
+  function token(modeText: string, word: ByteString, caller: Caller): Eventually<Reply> {
+    switch (modeText === "" ? String(mode) : modeText) {
+      case "0":
+        return run(plugins.call(word));
+      case "1":
+        return run(executables.start(textOf(word)));
+      default:
+        // The original answered an empty token like any other.
+        if (word === "") return valueReply(null);
+        return namedOrUnknown(word, caller);
+    }
+  }
+
+  function namedOrUnknown(word: ByteString, caller: Caller): Eventually<Reply> {
+    if (word === TEST_FUNCTION) return testFunction([word], caller);
+    const reply = devices.handle({ verb: "CLONE", args: [word] }, caller);
+    return reply instanceof Promise ? reply : shortened(reply, word);
+  }
+
+  function shortened(reply: Reply, word: ByteString): Reply {
+    if (reply.kind !== "error" || reply.error.code !== "UNKNOWN") return reply;
+    return errorReply(new AgentError("UNKNOWN", textOf(word), { cause: reply.error }));
+  }
+
+  return {
+    verbs: devices.verbs,
+    handle(request, caller) {
+      switch (request.verb) {
+        case "CLONE":
+          return clone(request, caller);
+        case "CLONE.TOKEN":
+          return token(request.args[0] ?? "", request.args[1] ?? "", caller);
+        case "CLONE.CALL":
+          return clone({ verb: "CLONE", args: request.args }, caller);
+        default:
+          return devices.handle(request, caller);
+      }
+    },
+  };
+}
