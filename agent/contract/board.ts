@@ -80,8 +80,11 @@ export interface InputOptions {
 export interface DigitalInput {
   /** Physical level now. Throws IO. */
   read(): boolean;
-  /** Called per debounced edge, in order. */
-  onEdge(listener: (edge: Edge) => void): Cancel;
+  /**
+   * Called per debounced edge, in order. `failed` is called once, instead, when edges can no longer be seen (chip gone);
+   * without it that is thrown as an uncaught error, because a button that is silently dead is worse than a stop. Throws IO.
+   */
+  onEdge(listener: (edge: Edge) => void, failed?: (error: AgentError) => void): Cancel;
   close(): void;
 }
 

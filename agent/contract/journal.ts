@@ -1,17 +1,7 @@
 import type { EventId } from "./request.ts";
 
 export type EventKind =
-  | "request"
-  | "actuate"
-  | "refuse"
-  | "lease-end"
-  | "fault"
-  | "safe"
-  | "reset"
-  | "estop"
-  | "open"
-  | "close"
-  | "clone-test";
+  "request" | "actuate" | "refuse" | "lease-end" | "fault" | "safe" | "reset" | "estop" | "open" | "close" | "clone-test";
 
 /** One entry: what happened to what, because of what. */
 export interface JournalEvent {

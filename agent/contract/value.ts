@@ -1,13 +1,5 @@
 /** What a function takes and returns, and what a variable holds. Text is text; bytes are bytes. */
-export type Value =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | Uint8Array
-  | readonly Value[]
-  | { readonly [name: string]: Value };
+export type Value = null | boolean | number | bigint | string | Uint8Array | readonly Value[] | { readonly [name: string]: Value };
 
 /** May be there already, or come later: hot paths answer at once, buses and files do not. */
 export type Eventually<T> = T | Promise<T>;

@@ -1,7 +1,7 @@
 import type { Value } from "./value.ts";
 import type { Cancel } from "./clock.ts";
 
-/** What a variable holds: the latest analytics value. */
+/** What a variable holds: the latest analytics value. Numbers are finite. */
 export type VariableValue = number | boolean | string | readonly number[];
 
 /** The latest value of one name, as it was when asked for. */
@@ -27,12 +27,32 @@ export interface VariableReader {
   onChange(listener: (names: ReadonlySet<string>) => void): Cancel;
 }
 
-/** What devices, sources and VAR.SET do to it. Throws ARGUMENT for a bad name or value, FULL when no slot is free: nothing is changed then. */
+/**
+ * What devices do to it. Throws ARGUMENT for a bad name or value (NaN and infinity, outside the declared range), LIMIT for a value of too
+ * many bytes, FULL when no slot is free: nothing is changed then, and what was there goes on ageing.
+ */
 export interface VariableWriter {
   set(name: string, value: VariableValue, source: string): void;
 }
 
 export type Variables = VariableReader & VariableWriter;
+
+/** A name and the text of its value, as analytics write them. */
+export interface VariablePair {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** What the VAR verbs see of the variable store. */
+export interface VariableStore extends Variables {
+  /** Takes pairs as a stream would: `11.2` is a number, `true` a boolean, `[1 2 3]` a list, `"11.2"` and the rest text. All or none; throws as `set` does. */
+  setPairs(pairs: readonly VariablePair[], source: string): void;
+  /** The positional view: 500 slots filled in order of arrival, the 501st pair into slot 0 again. Only those filled so far; devices' own values have no slot. */
+  slots(): readonly VariablePair[];
+}
+
+/** 1 to 128 characters without blanks, control characters, `=`, `,`, quotes, and without U+FFFD, which bytes that are no UTF-8 turn into. */
+export const VARIABLE_NAME = /^[^\s\p{Cc}=,"'\uFFFD]{1,128}$/u;
 
 /** A variable on the wire and in JSON. */
 export function variableToValue(variable: Variable): { readonly [name: string]: Value } {

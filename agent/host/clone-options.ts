@@ -12,13 +12,15 @@ export interface CloneOptions {
   at: number;
 }
 
-const NUMERIC_OPTIONS: ReadonlyMap<string, { readonly key: "leaseMs" | "deadlineMs" | "priority" | "seq"; readonly min: number; readonly max: number }> =
-  new Map([
-    ["LEASE", { key: "leaseMs", min: 1, max: Number.MAX_SAFE_INTEGER }],
-    ["DEADLINE", { key: "deadlineMs", min: 1, max: 600_000 }],
-    ["PRIORITY", { key: "priority", min: 0, max: 255 }],
-    ["SEQ", { key: "seq", min: 0, max: Number.MAX_SAFE_INTEGER }],
-  ]);
+const NUMERIC_OPTIONS: ReadonlyMap<
+  string,
+  { readonly key: "leaseMs" | "deadlineMs" | "priority" | "seq"; readonly min: number; readonly max: number }
+> = new Map([
+  ["LEASE", { key: "leaseMs", min: 1, max: Number.MAX_SAFE_INTEGER }],
+  ["DEADLINE", { key: "deadlineMs", min: 1, max: 600_000 }],
+  ["PRIORITY", { key: "priority", min: 0, max: 255 }],
+  ["SEQ", { key: "seq", min: 0, max: Number.MAX_SAFE_INTEGER }],
+]);
 
 /** Reads `[NODE id] [LEASE ms] [DEADLINE ms] [PRIORITY n] [SEQ n]` in any order. Throws ARGUMENT naming the option, the value and the range. */
 export function parseCloneOptions(args: readonly ByteString[]): CloneOptions {

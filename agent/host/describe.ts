@@ -51,7 +51,13 @@ export function describe(entry: Entry, view: View): Record<string, Value> {
       .names()
       .filter((name) => name.startsWith(`${spec.id}.`))
       .map((name) => ({ name, value: view.variables.get(name)?.value ?? null })),
-    events: slot === undefined ? [] : view.journal.chain(slot.event).slice(0, SHOWN_EVENTS).map((event) => ({ ...event })),
+    events:
+      slot === undefined
+        ? []
+        : view.journal
+            .chain(slot.event)
+            .slice(0, SHOWN_EVENTS)
+            .map((event) => ({ ...event })),
   };
 }
 

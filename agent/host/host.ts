@@ -1,6 +1,15 @@
 import { AgentError, toAgentError } from "../contract/errors.ts";
 import { didYouMean } from "../contract/nearest.ts";
-import { errorReply, valueReply, type ByteString, type Caller, type Reply, type Request, type Service, type VerbDoc } from "../contract/request.ts";
+import {
+  errorReply,
+  valueReply,
+  type ByteString,
+  type Caller,
+  type Reply,
+  type Request,
+  type Service,
+  type VerbDoc,
+} from "../contract/request.ts";
 import { isPending, type Eventually } from "../contract/value.ts";
 import { parseCloneOptions } from "./clone-options.ts";
 import { describe, summaryOf, type View } from "./describe.ts";
@@ -61,7 +70,8 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
     }
     const priority = options.priority ?? caller.priority;
     const highest = caller.maxPriority ?? caller.priority;
-    if (priority > highest) throw new AgentError("DENIED", `priority ${priority} is above ${highest}, the highest ${caller.name} may ask for`);
+    if (priority > highest)
+      throw new AgentError("DENIED", `priority ${priority} is above ${highest}, the highest ${caller.name} may ask for`);
     const { target, from } = targetAt(args, options.at);
     const reply = call(target, args, from, caller, priority, options.leaseMs, options.seq);
     if (options.deadlineMs === undefined || !isPending(reply)) return reply;
@@ -99,7 +109,10 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
     const dot = word.indexOf(".");
     const entry = registry.entry(dot < 0 ? word : word.slice(0, dot));
     if (entry !== undefined && entry.outcome !== "opened") {
-      return new AgentError("NOT_READY", `${entry.spec.id} was ${entry.outcome}: ${entry.reason ?? ""}; RESET ${entry.spec.id} tries again`);
+      return new AgentError(
+        "NOT_READY",
+        `${entry.spec.id} was ${entry.outcome}: ${entry.reason ?? ""}; RESET ${entry.spec.id} tries again`,
+      );
     }
     return new AgentError("UNKNOWN", `no function ${word}${didYouMean(word, registry.callNames())}; DEVICES lists them`);
   }

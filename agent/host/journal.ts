@@ -45,7 +45,7 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
     },
     chain(id) {
       const events: JournalEvent[] = [];
-      for (let next = id; isKept(next); ) {
+      for (let next = id; isKept(next);) {
         const event = at(next);
         events.push(event);
         if (event.cause >= next) break;

@@ -340,7 +340,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
     },
     async reset(slot, caller) {
       const members = [mutable(slot), ...matesOf(mutable(slot))];
-      const failures = await Promise.all(members.map((member) => makeSafe(member, "safe", caller)));
+      const failures = await Promise.all(members.map(async (member) => makeSafe(member, "safe", caller)));
       for (const [index, member] of members.entries()) {
         const failure = failures[index];
         if (failure !== undefined) {
@@ -357,7 +357,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
       eStoppedBy ??= caller;
       log.warn({ caller }, `e-stop by ${caller}`);
       const failures = await Promise.all(
-        slots.map((slot) => {
+        slots.map(async (slot) => {
           record(slot, "estop", caller, `priority ${PRIORITY.eStop}`);
           return makeSafe(slot, "safe", caller);
         }),
@@ -389,5 +389,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
 
 /** Errors by which a driver says no without having done anything. */
 function isRefusal(error: AgentError): boolean {
-  return error.code === "ARGUMENT" || error.code === "LIMIT" || error.code === "DENIED" || error.code === "NOT_READY" || error.code === "UNKNOWN";
+  return (
+    error.code === "ARGUMENT" || error.code === "LIMIT" || error.code === "DENIED" || error.code === "NOT_READY" || error.code === "UNKNOWN"
+  );
 }

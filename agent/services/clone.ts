@@ -1,5 +1,14 @@
 import { AgentError, toAgentError } from "../contract/errors.ts";
-import { errorReply, textOf, valueReply, type ByteString, type Caller, type Reply, type Request, type Service } from "../contract/request.ts";
+import {
+  errorReply,
+  textOf,
+  valueReply,
+  type ByteString,
+  type Caller,
+  type Reply,
+  type Request,
+  type Service,
+} from "../contract/request.ts";
 import type { Journal } from "../contract/journal.ts";
 import type { Eventually } from "../contract/value.ts";
 import type { ExecutableRunner } from "./executables.ts";

@@ -19,7 +19,7 @@ async function run({ modules, name, argument }: PluginJob): Promise<PluginResult
     const module = (await import(url)) as Record<string, unknown>;
     const exported = module[name];
     if (typeof exported !== "function") continue;
-    await exported(argument);
+    await (exported as (argument: string) => unknown)(argument);
     return { kind: "done" };
   }
   return { kind: "unknown" };

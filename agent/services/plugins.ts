@@ -30,7 +30,10 @@ export function createPluginRunner({ modules, timeLimitMs, maxRunning, clock }: 
     const job: PluginJob = { modules, name, argument: symbol };
     // The same thread runs from source and from the compiled package.
     const file = import.meta.url.endsWith(".ts") ? "./plugin-thread.ts" : "./plugin-thread.js";
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: job, resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB } });
+    const worker = new Worker(new URL(file, import.meta.url), {
+      workerData: job,
+      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
+    });
     running.add(worker);
     try {
       await outcome(worker, symbol);

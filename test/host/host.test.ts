@@ -1,0 +1,278 @@
+import t from "tap";
+import { z } from "zod";
+
+import { defineDriver, defineFunction, MOTION_LEASE, STILL_LEASE, type DeviceContext, type DeviceSpec } from "../../agent/contract/device.ts";
+import { AgentError } from "../../agent/contract/errors.ts";
+import { openHost } from "../../agent/host/host.ts";
+import { createJournal } from "../../agent/host/journal.ts";
+import { createVariableStore } from "../../analytics/store.ts";
+import { createSimBoard } from "../../drivers/board/sim/sim-board.ts";
+import { limitsSchema } from "../../agent/contract/limits.ts";
+import { createFakeClock } from "../helpers/fake-clock.ts";
+import { createFakeLog } from "../helpers/fake-log.ts";
+import type { Caller, Reply } from "../../agent/contract/request.ts";
+import type { Value } from "../../agent/contract/value.ts";
+
+/** A driver with a port, a slow function and a switch to make it fail to open. */
+function lampDriver(did: string[], opened: DeviceContext[]) {
+  return defineDriver({
+    name: "test-lamp",
+    summary: "a lamp for tests",
+    options: z.strictObject({ line: z.string(), fail: z.string().optional() }),
+    moves: false,
+    lease: STILL_LEASE,
+    claims: ({ line }) => [`line ${line}`],
+    async open(context, { line, fail }) {
+      opened.push(context);
+      if (fail === "early") context.fault("blown fuse");
+      const output = await context.board.openOutput(context.id, { name: line }, false);
+      if (fail === "once" && opened.length < 3) {
+        output.close();
+        throw new AgentError("NOT_READY", "the lamp is not plugged in");
+      }
+      const write = (level: boolean): Value => {
+        output.write(level);
+        context.publish("on", level);
+        did.push(`${context.id} ${level ? "on" : "off"}`);
+        return level;
+      };
+      return {
+        functions: {
+          on: defineFunction({ summary: "light it", params: z.object({}), effect: "actuate", call: () => write(true) }),
+          dim: defineFunction({
+            summary: "dim it",
+            params: z.object({ percent: z.number().min(0).max(100).describe("brightness, percent") }),
+            effect: "actuate",
+            call: ({ percent }) => write(percent > 0),
+          }),
+          fade: defineFunction({
+            summary: "fade slowly",
+            params: z.object({}),
+            effect: "actuate",
+            call: () =>
+              new Promise<Value>((resolve) => {
+                context.clock.after(500, () => resolve("faded"));
+              }),
+          }),
+          state: defineFunction({ summary: "whether it is lit", params: z.object({}), effect: "read", call: () => output.level() }),
+        },
+        failsafe: () => void write(false),
+        close() {
+          output.close();
+        },
+      };
+    },
+  });
+}
+
+async function rig(devices: Record<string, { line: string; fail?: string; enabled?: boolean; group?: string }>) {
+  const clock = createFakeClock();
+  const journal = createJournal(clock);
+  const log = createFakeLog();
+  const did: string[] = [];
+  const opened: DeviceContext[] = [];
+  const driver = lampDriver(did, opened);
+  const limits = limitsSchema.parse({ maxVariables: 3 });
+  const variables = createVariableStore({ clock, limits, declared: {}, defaultStaleMs: 2000 });
+  const board = createSimBoard({ clock });
+  const specs: DeviceSpec[] = Object.entries(devices).map(([id, { enabled = true, group, ...options }]) => ({
+    id,
+    driver,
+    options,
+    policy: { enabled, onLoss: "safe", onExit: "safe", exclusive: false, callMs: 1000, ...(group === undefined ? {} : { group }) },
+  }));
+  const host = await openHost({ node: "garage", specs, board, clock, variables, journal, log });
+  const caller: Caller = { name: "bench", priority: 100, maxPriority: 200, signal: new AbortController().signal };
+  const ask = (line: string, by = caller) => {
+    const [verb = "", ...args] = line.split(" ");
+    return host.handle({ verb, args }, by);
+  };
+  const text = async (line: string, by = caller): Promise<string> => asText(await ask(line, by));
+  return { clock, journal, log, did, host, board, variables, caller, ask, text, opened };
+}
+
+function asText(reply: Reply): string {
+  if (reply.kind === "error") return `-${reply.error.code} ${reply.error.message}`;
+  return reply.kind === "status" ? `+${reply.text}` : JSON.stringify(reply.value);
+}
+
+t.test("a command reaches the line, and its lease takes it back", async (t) => {
+  const { clock, board, text } = await rig({ lamp: { line: "GPIO17" } });
+  t.equal(await text("CLONE lamp.on"), "true");
+  t.equal(board.world.level("GPIO17"), true);
+  await clock.advance(2000);
+  t.equal(board.world.level("GPIO17"), false);
+});
+
+t.test("device and function may be two words, and options stand before them in any order and case", async (t) => {
+  const { clock, board, text } = await rig({ lamp: { line: "GPIO17" } });
+  t.equal(await text("CLONE lamp on"), "true");
+  t.equal(await text("CLONE priority 120 Lease 300 NODE garage seq 4 lamp dim 30"), "true");
+  t.equal(await text("CLONE SEQ 4 lamp.on"), "-IN_USE lamp is held by bench with priority 120 for another 300 ms; bench asked with 100");
+  await clock.advance(300);
+  t.equal(board.world.level("GPIO17"), false);
+  t.equal(await text("CLONE NODE any SEQ 4 lamp.on"), "-STALE lamp: command 4 of bench is not newer than 4");
+});
+
+t.test("a bad command is refused with the thing, the value and what is expected, and changes nothing", async (t) => {
+  const { did, text } = await rig({ lamp: { line: "GPIO17" } });
+  for (const [line, answer] of [
+    ["CLONE", "-ARGUMENT CLONE needs a function, for example CLONE lamp.on; DEVICES lists them"],
+    ["CLONE LEASE 300", "-ARGUMENT CLONE needs a function after its options, for example lamp.on"],
+    ["CLONE LEASE", "-ARGUMENT LEASE needs a value"],
+    ["CLONE LEASE soon lamp.on", "-ARGUMENT LEASE is soon; a whole number from 1 to 9007199254740991 is expected"],
+    ["CLONE LEASE 0 lamp.on", "-ARGUMENT LEASE is 0; a whole number from 1 to 9007199254740991 is expected"],
+    ["CLONE PRIORITY 256 lamp.on", "-ARGUMENT PRIORITY is 256; a whole number from 0 to 255 is expected"],
+    ["CLONE PRIORITY 1e2 lamp.on", "-ARGUMENT PRIORITY is 1e2; a whole number from 0 to 255 is expected"],
+    ["CLONE PRIORITY 201 lamp.on", "-DENIED priority 201 is above 200, the highest bench may ask for"],
+    ["CLONE NODE attic lamp.on", "-UNKNOWN no node attic is known here; this is garage"],
+    ["CLONE lamp.onn", "-UNKNOWN no function lamp.onn (did you mean lamp.on?); DEVICES lists them"],
+    ["CLONE lamp", "-UNKNOWN no function lamp; DEVICES lists them"],
+    ["CLONE lamp.on now", "-ARGUMENT lamp.on takes no arguments, got 1"],
+    ["CLONE lamp.dim 101", "-ARGUMENT lamp.dim: percent is 101; 100 or less is expected"],
+    ["CLONE LEASE 70000 lamp.on", "-LIMIT lamp: a lease of 70000 ms is outside 30 to 60000 ms; repeat the command instead of asking for longer"],
+    ["DESCRIBE", "-ARGUMENT DESCRIBE takes one device"],
+    ["DESCRIBE lmap", "-UNKNOWN no device lmap (did you mean lamp?); DEVICES lists them"],
+    ["RESET lamp pump", "-ARGUMENT RESET takes one device"],
+    ["ESTOP NOW", "-ARGUMENT ESTOP takes nothing or RESET, not NOW"],
+    ["GET x", "-UNKNOWN the device host has no verb GET"],
+  ] as const) {
+    t.equal(await text(line), answer, line);
+  }
+  t.same(did, []);
+});
+
+t.test("a caller without a higher limit may ask for its own priority and below", async (t) => {
+  const { text, caller } = await rig({ lamp: { line: "GPIO17" } });
+  const rule: Caller = { name: "rule r", priority: 10, signal: caller.signal };
+  t.match(await text("CLONE PRIORITY 11 lamp.on", rule), /^-DENIED/);
+  t.equal(await text("CLONE PRIORITY 9 lamp.on", rule), "true");
+});
+
+t.test("a deadline that passes is answered TIMEOUT; the call goes on under its lease", async (t) => {
+  const { clock, ask, text } = await rig({ lamp: { line: "GPIO17" } });
+  const late = ask("CLONE DEADLINE 100 lamp.fade");
+  await clock.advance(100);
+  t.equal(asText(await late), "-TIMEOUT lamp.fade: no answer within the deadline of 100 ms; it may still happen");
+  await clock.advance(400);
+  const inTime = ask("CLONE DEADLINE 600 lamp.fade");
+  await clock.advance(500);
+  t.equal(asText(await inTime), '"faded"');
+  t.equal(await text("CLONE DEADLINE 1 lamp.on"), "true", "what answers at once has no deadline to miss");
+});
+
+t.test("reading needs no lease and is answered while faulted or stopped", async (t) => {
+  const { host, text, board } = await rig({ lamp: { line: "GPIO17" } });
+  board.world.failNth("write", 1);
+  t.match(await text("CLONE lamp.on"), /^-IO lamp on: .*; RESET lamp clears the fault$/);
+  t.equal(await text("CLONE lamp.state"), "false");
+  t.match(await text("CLONE lamp.on"), /^-FAULTED/);
+  t.equal(await text("RESET lamp"), "+OK");
+  t.equal(await text("CLONE lamp.on"), "true");
+  t.equal(await text("ESTOP"), "+OK");
+  t.match(await text("CLONE lamp.on"), /^-FAULTED lamp: e-stop is latched by bench/);
+  t.equal(await text("ESTOP reset"), "+OK");
+  await host.stop();
+  t.match(await text("CLONE lamp.on"), /^-NOT_READY/);
+});
+
+t.test("devices are opened, skipped or failed, each with its reason; one does not keep the others from working", async (t) => {
+  const { host, text, log } = await rig({
+    lamp: { line: "GPIO17" },
+    twin: { line: "GPIO17" },
+    spare: { line: "GPIO4", enabled: false },
+    lost: { line: "GPIO99" },
+  });
+  t.same(
+    host.entries().map(({ spec, outcome, reason }) => [spec.id, outcome, reason?.split(" ")[0]]),
+    [
+      ["lamp", "opened", undefined],
+      ["twin", "failed", "IN_USE"],
+      ["spare", "skipped", "enabled:"],
+      ["lost", "failed", "UNKNOWN"],
+    ],
+  );
+  t.match(await text("CLONE twin.on"), /^-NOT_READY twin was failed: IN_USE .*GPIO17.* lamp.*; RESET twin tries again$/);
+  t.match(await text("CLONE spare.on"), /^-NOT_READY spare was skipped: enabled: false/);
+  t.equal(await text("CLONE lamp.on"), "true");
+  t.ok(log.lines.some((line) => line.startsWith("error twin did not open")));
+});
+
+t.test("RESET tries a failed device again", async (t) => {
+  const { text } = await rig({ lamp: { line: "GPIO17", fail: "once" }, spare: { line: "GPIO4", enabled: false } });
+  t.match(await text("CLONE lamp.on"), /^-NOT_READY lamp was failed: NOT_READY the lamp is not plugged in/);
+  t.match(await text("RESET lamp"), /^-NOT_READY lamp was failed/);
+  t.equal(await text("RESET lamp"), "+OK");
+  t.equal(await text("CLONE lamp.on"), "true");
+  t.match(await text("RESET spare"), /^-NOT_READY spare was skipped/);
+});
+
+t.test("a fault that a driver reports while it opens, or later, is not lost", async (t) => {
+  const { opened, text } = await rig({ lamp: { line: "GPIO17", fail: "early" } });
+  t.match(await text("CLONE lamp.on"), /^-FAULTED lamp is faulted: blown fuse/);
+  await text("RESET lamp");
+  opened[0]!.fault(new AgentError("IO", "wire cut"));
+  t.match(await text("CLONE lamp.on"), /^-FAULTED lamp is faulted: wire cut/);
+});
+
+t.test("what a device publishes is a variable; a full store costs it the variable, not its work", async (t) => {
+  const { variables, log, opened, text } = await rig({ lamp: { line: "GPIO17" } });
+  await text("CLONE lamp.on");
+  t.match(variables.get("lamp.on"), { value: true, source: "lamp" });
+  t.match(opened[0]!.variable("lamp.on"), { value: true });
+  for (const name of ["a", "b", "c", "c"]) opened[0]!.publish(name, 1);
+  t.equal(log.lines.filter((line) => line.startsWith("warn lamp.c cannot be published")).length, 1, "said once");
+  t.equal(await text("CLONE lamp.on"), "true");
+});
+
+t.test("DEVICES and DESCRIBE show functions with their parameters and ranges, state, holder and what happened", async (t) => {
+  const { clock, ask, text } = await rig({ lamp: { line: "GPIO17", group: "front" }, lost: { line: "GPIO99" } });
+  await text("CLONE LEASE 300 lamp.dim 30");
+  const devices = await ask("DEVICES");
+  t.match(devices, {
+    kind: "value",
+    value: [
+      {
+        id: "lamp",
+        driver: "test-lamp",
+        state: "ready",
+        reason: null,
+        holder: { name: "bench", priority: 100, leaseLeftMs: 300 },
+        functions: [
+          { name: "lamp.on", effect: "actuate", params: [] },
+          { name: "lamp.dim", params: [{ name: "percent", type: "number", minimum: 0, maximum: 100, description: "brightness, percent" }] },
+          { name: "lamp.fade" },
+          { name: "lamp.state", effect: "read" },
+        ],
+      },
+      { id: "lost", state: "failed", reason: /^UNKNOWN/, holder: null, functions: [] },
+    ],
+  });
+  await clock.advance(300);
+  t.match(await ask("DESCRIBE lamp"), {
+    kind: "value",
+    value: {
+      id: "lamp",
+      holder: null,
+      options: { line: "GPIO17" },
+      lease: { defaultMs: 2000, floorMs: 30, ceilingMs: 60_000 },
+      onLoss: "safe",
+      group: "front",
+      variables: [{ name: "lamp.on", value: false }],
+      events: [{ kind: "safe" }, { kind: "lease-end", caller: "bench" }, { kind: "actuate", detail: "dim(30)" }],
+    },
+  });
+  t.match(await ask("DESCRIBE lost"), { value: { state: "failed", events: [] } });
+  await text("ESTOP");
+  t.match(await ask("DESCRIBE lamp"), { value: { state: "e-stopped" } });
+});
+
+t.test("the verbs it serves are documented", async (t) => {
+  const { host } = await rig({});
+  t.same(
+    host.verbs.map(({ verb }) => verb),
+    ["CLONE", "DEVICES", "DESCRIBE", "RESET", "ESTOP"],
+  );
+  t.ok(host.verbs.every(({ summary }) => summary.length > 10));
+  t.equal(MOTION_LEASE.ceilingMs, 5000);
+});
