@@ -124,11 +124,3 @@ export function quantile(values: readonly number[], share: number): number {
   const above = sorted[Math.ceil(position)] ?? Number.NaN;
   return below + (above - below) * (position - Math.floor(position));
 }
-
-/** The environment of measured processes: NODE_EXTRA_CA_CERTS would double Node's start. */
-export function plainEnvironment(): NodeJS.ProcessEnv {
-  const environment = { ...process.env };
-  delete environment["NODE_EXTRA_CA_CERTS"];
-  delete environment["NODE_OPTIONS"];
-  return environment;
-}
