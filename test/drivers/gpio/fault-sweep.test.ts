@@ -1,0 +1,107 @@
+import t, { type Test } from "tap";
+
+import { AgentError } from "../../../agent/contract/errors.ts";
+import { callDevice, createFakeDeviceContext, openDevice, type FakeDeviceContext } from "../../helpers/fake-device-context.ts";
+import { expectCode } from "../../contract/board.ts";
+import { gpio } from "../../../drivers/gpio/index.ts";
+import type { Device, Driver } from "../../../agent/contract/device.ts";
+import type { SimOperation } from "../../../drivers/board/sim/faults.ts";
+
+const OPERATIONS: readonly SimOperation[] = ["openOutput", "openInput", "openPwm", "write", "pwmWrite", "read", "close"];
+
+/** Each kind of device: its options, what is done with it, and how many operations of all kinds that takes. */
+const SUBJECTS: readonly [
+  driver: string,
+  options: Record<string, unknown>,
+  calls: readonly [string, Record<string, unknown>?][],
+  operations: number,
+][] = [
+  ["light", { line: "GPIO17", beam: { low: 30, high: 100 } }, [["on"], ["beam", { beam: "low" }], ["off"]], 6],
+  ["light", { lines: { low: "GPIO5", high: "GPIO6" }, safe: "on" }, [["on"], ["beam", { beam: "low" }], ["off"]], 6],
+  ["light", { pwm: { chip: "sim", channel: 0 }, safe: 20 }, [["on"], ["brightness", { percent: 50 }], ["off"]], 7],
+  ["relay", { line: "GPIO17", activeLow: true }, [["on"], ["off"], ["pulse", { durationMs: 10 }]], 6],
+  ["button", { line: "GPIO4" }, [["state"]], 4],
+  ["switch", {}, [["on"], ["state"]], 0],
+];
+
+function driverNamed(name: string): Driver {
+  const driver = gpio.drivers.find((candidate) => candidate.name === name);
+  if (driver === undefined) throw new Error(`no driver ${name}`);
+  return driver;
+}
+
+/** Opens, calls, goes safe, closes, as the host does it: whatever failed before, it is made safe and closed. Returns the first error. */
+async function live(t: Test, context: FakeDeviceContext, [name, options, calls]: (typeof SUBJECTS)[number]): Promise<unknown> {
+  const errors: unknown[] = [];
+  const attempt = async (run: () => unknown): Promise<void> => {
+    try {
+      await run();
+    } catch (error) {
+      errors.push(error);
+    }
+  };
+  let device: Device | undefined;
+  await attempt(async () => {
+    device = await openDevice(driverNamed(name), context, options);
+  });
+  if (device === undefined) {
+    t.same(context.board.world.claimed(), [], "what did not open keeps nothing");
+    return errors[0];
+  }
+  for (const [fn, args] of calls) await attempt(() => callDevice(device as Device, fn, args));
+  await attempt(() => device?.failsafe?.("safe"));
+  await attempt(() => device?.close());
+  return errors[0];
+}
+
+for (const subject of SUBJECTS) {
+  const [name, options, , operations] = subject;
+  t.test(`${name} ${JSON.stringify(options)}: any one operation may fail, the error shows and no port is kept`, async (t) => {
+    let swept = 0;
+    for (const operation of OPERATIONS) {
+      for (let nth = 1; ; nth++) {
+        const context = createFakeDeviceContext();
+        const { world } = context.board;
+        world.failNth(operation, nth);
+        const error = await live(t, context, subject);
+        t.same(world.claimed(), []);
+        t.equal(context.clock.pending(), 0);
+        if (world.pendingFailures() > 0) {
+          t.equal(error, undefined, `${operation} ${nth} does not happen`);
+          break;
+        }
+        t.ok(
+          error instanceof AgentError && error.code === "IO" && error.message.includes(operation),
+          `${operation} ${nth}: ${String(error)}`,
+        );
+        swept += 1;
+      }
+    }
+    t.equal(swept, operations);
+  });
+}
+
+t.test("a port that does not open and does not close either reports both", async (t) => {
+  const context = createFakeDeviceContext();
+  const { world } = context.board;
+  world.failNth("pwmWrite", 1);
+  world.failNth("close", 1);
+  await expectCode(t, "IO", ["pwmWrite", "giving the port back failed too", "close"], () =>
+    openDevice(driverNamed("light"), context, { pwm: { chip: "sim", channel: 0 }, safe: 10 }),
+  );
+  t.same(world.claimed(), []);
+});
+
+t.test("a device whose variables have no room gives its port back", async (t) => {
+  for (const [name, options] of SUBJECTS) {
+    const context = createFakeDeviceContext();
+    const full: FakeDeviceContext = {
+      ...context,
+      publish() {
+        throw new AgentError("FULL", "no slot is free for lamp.on");
+      },
+    };
+    await expectCode(t, "FULL", ["lamp.on"], () => openDevice(driverNamed(name), full, options));
+    t.same(context.board.world.claimed(), [], name);
+  }
+});
