@@ -6,7 +6,6 @@ import type { Value } from "../contract/value.ts";
 export interface ByteSink {
   /** One character per byte. */
   latin1(bytes: string): void;
-  utf8(text: string): void;
   bytes(bytes: Uint8Array): void;
 }
 
@@ -18,10 +17,14 @@ export interface Codec {
   quiet(): readonly Request[];
   /** Something has come that is not complete, and silence would complete it: the listener runs the silence timer. */
   readonly awaitsSilence: boolean;
+  /** Bytes have come that are no whole request yet: a connection closed now is told so. */
+  readonly incomplete: boolean;
   /** Set when the bytes cannot be understood (SYNTAX) or exceed a limit (LIMIT): answer it, then close. What `push` returned before stands. */
   readonly failure: AgentError | undefined;
   /** One request per connection: after its reply the input is drained and the connection closed. */
   readonly oneShot: boolean;
+  /** For `oneShot`: the client's line has ended and nothing else is to be expected, so the connection need not wait before it is closed. */
+  readonly spoken: boolean;
   /** Writes `reply` to `request`; `request` is absent for a failure. */
   format(reply: Reply, request: Request | undefined, sink: ByteSink): void;
   /** Writes something the client subscribed to. */
