@@ -7,7 +7,7 @@ import { AgentError, messageOf } from "../contract/errors.ts";
 import type { Clock } from "../contract/clock.ts";
 import type { Log } from "../contract/log.ts";
 
-/** A log file beyond this is set aside as `.1` before the next run, and one run adds no more than this. */
+/** A log file of this size is set aside as `.1` before the next run, and one run adds no more than this. */
 const MAX_LOG_BYTES = 1024 * 1024;
 
 export interface ExecutableOptions {
@@ -41,7 +41,7 @@ export function createExecutableRunner(options: ExecutableOptions): ExecutableRu
       (stats) => stats.size,
       () => 0,
     );
-    if (size > MAX_LOG_BYTES) await rename(file, `${file}.1`);
+    if (size >= MAX_LOG_BYTES) await rename(file, `${file}.1`);
     return createWriteStream(file, { flags: "a" });
   }
 

@@ -1,7 +1,14 @@
 import t from "tap";
 import { z } from "zod";
 
-import { defineDriver, defineFunction, MOTION_LEASE, STILL_LEASE, type DeviceContext, type DeviceSpec } from "../../agent/contract/device.ts";
+import {
+  defineDriver,
+  defineFunction,
+  MOTION_LEASE,
+  STILL_LEASE,
+  type DeviceContext,
+  type DeviceSpec,
+} from "../../agent/contract/device.ts";
 import { AgentError } from "../../agent/contract/errors.ts";
 import { openHost } from "../../agent/host/host.ts";
 import { createJournal } from "../../agent/host/journal.ts";
@@ -130,7 +137,10 @@ t.test("a bad command is refused with the thing, the value and what is expected,
     ["CLONE lamp", "-UNKNOWN no function lamp; DEVICES lists them"],
     ["CLONE lamp.on now", "-ARGUMENT lamp.on takes no arguments, got 1"],
     ["CLONE lamp.dim 101", "-ARGUMENT lamp.dim: percent is 101; 100 or less is expected"],
-    ["CLONE LEASE 70000 lamp.on", "-LIMIT lamp: a lease of 70000 ms is outside 30 to 60000 ms; repeat the command instead of asking for longer"],
+    [
+      "CLONE LEASE 70000 lamp.on",
+      "-LIMIT lamp: a lease of 70000 ms is outside 30 to 60000 ms; repeat the command instead of asking for longer",
+    ],
     ["DESCRIBE", "-ARGUMENT DESCRIBE takes one device"],
     ["DESCRIBE lmap", "-UNKNOWN no device lmap (did you mean lamp?); DEVICES lists them"],
     ["RESET lamp pump", "-ARGUMENT RESET takes one device"],
