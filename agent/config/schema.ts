@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+
 import { z } from "zod";
 
 import { limitsSchema } from "../contract/limits.ts";
@@ -5,17 +7,40 @@ import { limitsSchema } from "../contract/limits.ts";
 /** `host:port`, `[v6]:port`; port 0 picks a free one. */
 const addressSchema = z
   .string()
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5}$/, { error: "an address is host:port, for example 127.0.0.1:10000" })
-  .refine((text) => Number(text.slice(text.lastIndexOf(":") + 1)) <= 65_535, { error: "a port is 0 to 65535" });
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5}$/, { error: "an address is host:port, for example 127.0.0.1:10000", abort: true })
+  .refine((text) => Number(text.slice(text.lastIndexOf(":") + 1)) <= 65_535, { error: "a port is 0 to 65535" })
+  .describe("host:port");
+
+/** `192.168.2.0/24`, `192.168.2.80`, `fd00::/8` */
+const networkSchema = z.string().refine(isNetwork, { error: "an address or a network, for example 192.168.2.80 or 192.168.2.0/24" });
+
+function isNetwork(text: string): boolean {
+  const [address = "", prefix, ...more] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || more.length > 0) return false;
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}
 
 const listenSchema = z.strictObject({
-  clone: z.union([addressSchema, z.literal(false)]).default("127.0.0.1:10000").describe("virgo_clone, both dialects"),
-  gateway: z.union([addressSchema, z.literal(false)]).default("127.0.0.1:6390").describe("all verbs, modern dialect only"),
+  clone: z
+    .union([addressSchema, z.literal(false)])
+    .default("127.0.0.1:10000")
+    .describe("virgo_clone, both dialects"),
+  gateway: z
+    .union([addressSchema, z.literal(false)])
+    .default("127.0.0.1:6390")
+    .describe("all verbs, modern dialect only"),
 });
 
 const cloneSchema = z.strictObject({
-  parameterIsExecutable: z.literal([0, 1, 2]).default(2).describe("what a bare token is: 2 a device function, 1 an executable, 0 a plugin function"),
-  executables: z.array(z.string().startsWith("/", { error: "an executable is an absolute path" })).default([]).describe("allow-list of mode 1"),
+  parameterIsExecutable: z
+    .literal([0, 1, 2])
+    .default(2)
+    .describe("what a bare token is: 2 a device function, 1 an executable, 0 a plugin function"),
+  executables: z
+    .array(z.string().startsWith("/", { error: "an executable is an absolute path" }))
+    .default([])
+    .describe("allow-list of mode 1"),
   plugins: z.array(z.string().min(1)).default([]).describe("allow-list of mode 0: ES modules whose exported functions may be named"),
   timeLimitMs: z.int().min(10).max(3_600_000).default(10_000).describe("time limit of modes 1 and 0, milliseconds"),
   maxRunning: z.int().min(1).max(256).default(4).describe("executables and plugin calls running at once"),
@@ -23,22 +48,27 @@ const cloneSchema = z.strictObject({
 
 const userSchema = z.strictObject({
   name: z.string().min(1).max(64),
-  tokenSha256: z.string().regex(/^[0-9a-f]{64}$/, { error: "the SHA-256 of the token, 64 lower-case hex digits: printf %s TOKEN | sha256sum" }),
+  tokenSha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, { error: "the SHA-256 of the token, 64 lower-case hex digits: printf %s TOKEN | sha256sum" }),
   priority: z.int().min(0).max(255).default(100).describe("highest priority the user may ask for"),
 });
 
-const lossSchema = z.union([
-  z.enum(["safe", "off", "hold"]),
-  z.strictObject({ value: z.union([z.number(), z.boolean()]) }),
-]);
+const lossSchema = z.union([z.enum(["safe", "off", "hold"]), z.strictObject({ value: z.union([z.number(), z.boolean()]) })]);
+
+const driverNameSchema = z.string().min(1).describe("the name of a driver, for example light");
 
 /** What every device has beside its driver's own options. */
 export const deviceCommonSchema = z.strictObject({
-  driver: z.string().min(1),
+  driver: driverNameSchema,
+  enabled: z.boolean().default(true).describe("false leaves the device closed; it is listed as skipped"),
   leaseMs: z.int().optional().describe("lease of a command that asks for none, milliseconds; the driver's default otherwise"),
   onLoss: lossSchema.default("safe").describe("what happens when the lease ends"),
   onExit: lossSchema.default("safe").describe("what happens when the agent stops"),
-  exclusive: z.boolean().default(false).describe("a second caller of the same priority is refused while a lease is live; otherwise the latest command wins"),
+  exclusive: z
+    .boolean()
+    .default(false)
+    .describe("a second caller of the same priority is refused while a lease is live; otherwise the latest command wins"),
   group: z.string().min(1).optional().describe("motion group: devices of one group go safe together"),
   callMs: z.int().min(1).max(60_000).default(1000).describe("time limit of one function call; beyond it the device faults, milliseconds"),
 });
@@ -69,7 +99,7 @@ const analyticsSchema = z.strictObject({
   staleMs: z.int().min(1).max(86_400_000).default(2000).describe("for variables that declare none, milliseconds"),
 });
 
-const ruleSchema = z.strictObject({
+export const ruleSchema = z.strictObject({
   when: z.string().min(1).describe("CEL over variables and device values"),
   call: z.string().min(1).describe('device function, for example lamp.beam("low"); arguments are CEL too'),
   leaseMs: z.int().optional().describe("lease of each call, milliseconds; the device's otherwise"),
@@ -78,15 +108,26 @@ const ruleSchema = z.strictObject({
 
 /** The file's outer shape. Devices are checked by `deviceCommonSchema` and then by their driver's options. */
 export const configSchema = z.strictObject({
-  node: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: "a node is named by 1 to 64 letters, digits, - and _" }).default("virgo"),
+  node: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, { error: "a node is named by 1 to 64 letters, digits, - and _" })
+    .default("virgo"),
   board: z.string().min(1).default("auto").describe("auto, sim, or a file of firmware-configs/boards"),
   listen: listenSchema.prefault({}),
   clone: cloneSchema.prefault({}),
-  classic: z.strictObject({ allow: z.array(z.string().min(1)).default([]) }).prefault({}).describe("addresses and networks beside loopback that may speak the classic dialect"),
+  classic: z
+    .strictObject({ allow: z.array(networkSchema).default([]) })
+    .prefault({})
+    .describe("addresses and networks beside loopback that may speak the classic dialect"),
   auth: z.strictObject({ users: z.array(userSchema).default([]) }).prefault({}),
   limits: limitsSchema.prefault({}),
   log: z.strictObject({ level: z.enum(["debug", "info", "warn", "error", "silent"]).default("info") }).prefault({}),
-  devices: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, { error: "a device is named by letters, digits and _, not starting with a digit" }), z.looseObject({ driver: z.string() })).default({}),
+  devices: z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, { error: "a device is named by letters, digits and _, not starting with a digit" }),
+      z.looseObject({ driver: driverNameSchema }),
+    )
+    .default({}),
   analytics: analyticsSchema.prefault({}),
   rules: z.record(z.string().min(1).max(64), ruleSchema).default({}),
 });

@@ -1,0 +1,191 @@
+import { accessSync, constants, existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+
+import { chooseBoard } from "./board-file.ts";
+import { checkDevices } from "./devices.ts";
+import { inReadingOrder } from "./problem.ts";
+import { checkRules } from "./rules.ts";
+import { configSchema } from "./schema.ts";
+import { check } from "./schema-problems.ts";
+import { readYaml } from "./yaml-source.ts";
+import type { DeviceModule } from "../contract/device.ts";
+import type { BoardChoice } from "./board-file.ts";
+import type { ConfiguredDevice } from "./devices.ts";
+import type { Problem } from "./problem.ts";
+import type { OutlineRule } from "./rules.ts";
+import type { RawConfig } from "./schema.ts";
+import type { YamlSource } from "./yaml-source.ts";
+
+/** A configuration is written by hand; what is longer than this is something else. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024;
+
+/** A configuration without mistakes. Relative files in it have become absolute. */
+export interface AgentConfig extends Omit<RawConfig, "devices" | "board"> {
+  /** Where it was read from. */
+  readonly file: string;
+  readonly board: BoardChoice;
+  /** In the order of the file. */
+  readonly devices: readonly ConfiguredDevice[];
+}
+
+export interface LoadedConfig {
+  /** Absent when there is any problem. */
+  readonly config?: AgentConfig;
+  /** Every mistake, from top to bottom. */
+  readonly problems: readonly Problem[];
+  /** What the agent can start with and somebody should know. */
+  readonly warnings: readonly Problem[];
+}
+
+export interface LoadOptions {
+  /** Understands rules; without it their expressions are not checked. */
+  readonly outlineRule?: OutlineRule;
+  /** Used instead of the file's `board`. A board file is then looked for from `boardFolder` on. */
+  readonly board?: string;
+}
+
+/** Reads and checks a configuration, opening nothing but files. Never throws for what the file says. */
+export function loadConfig(file: string, modules: readonly DeviceModule[], options: LoadOptions = {}): LoadedConfig {
+  const text = readConfigText(file);
+  if (typeof text !== "string") return { problems: [text], warnings: [] };
+  const source = readYaml(text, file);
+  if (source.broken) return { problems: inReadingOrder(source.problems), warnings: [] };
+  return checkConfig(source, modules, options);
+}
+
+function readConfigText(file: string): string | Problem {
+  const problem = (reason: string, suggestion: string): Problem => ({ file, line: 1, column: 1, reason, suggestion });
+  try {
+    const { size } = statSync(file);
+    if (size > MAX_FILE_BYTES) return problem(`the file has ${size} bytes, more than ${MAX_FILE_BYTES}`, "name a configuration file");
+    return readFileSync(file, "utf8");
+  } catch (thrown) {
+    return problem(`cannot read the file: ${reasonOf(thrown)}`, "name the configuration with --config FILE");
+  }
+}
+
+function reasonOf(thrown: unknown): string {
+  const code = (thrown as NodeJS.ErrnoException).code;
+  if (code === "ENOENT") return "there is none";
+  if (code === "EISDIR") return "it is a folder";
+  if (code === "EACCES") return "permission denied";
+  return String(code ?? thrown);
+}
+
+function checkConfig(source: YamlSource, modules: readonly DeviceModule[], options: LoadOptions): LoadedConfig {
+  const shape = check(source, [], source.data, configSchema);
+  const problems = [...source.problems, ...(shape.problems ?? [])];
+  // Each part is checked on what the file says, so that a mistake in one part hides none in another.
+  const raw = fieldsOf(source.data);
+  const board = checkBoard(source, options.board ?? raw["board"]);
+  problems.push(...board.problems);
+  const devices = checkDevices(source, raw["devices"], modules, board.value);
+  problems.push(...devices.problems);
+  if (options.outlineRule !== undefined) {
+    const variables = Object.keys(fieldsOf(fieldsOf(raw["analytics"])["variables"]));
+    problems.push(...checkRules(source, raw["rules"], devices, variables, options.outlineRule));
+  }
+  if (shape.value === undefined || problems.length > 0) return { problems: inReadingOrder(problems), warnings: [] };
+  problems.push(...contradictions(source, shape.value));
+  if (problems.length > 0) return { problems: inReadingOrder(problems), warnings: [] };
+  const config = { ...withAbsoluteFiles(source.file, shape.value), file: source.file, board: board.value, devices: devices.devices };
+  return { config, problems, warnings: warningsOf(source, config) };
+}
+
+function checkBoard(source: YamlSource, spec: unknown): { readonly value: BoardChoice; readonly problems: readonly Problem[] } {
+  if (typeof spec !== "string" || spec === "") return { value: "auto", problems: [] };
+  const chosen = chooseBoard(spec, source, ["board"]);
+  return { value: chosen.value ?? "auto", problems: chosen.problems ?? [] };
+}
+
+/** What is right by itself and wrong together. */
+function contradictions(source: YamlSource, config: RawConfig): readonly Problem[] {
+  const problems: Problem[] = [];
+  const { clone, gateway } = config.listen;
+  if (clone !== false && clone === gateway && !clone.endsWith(":0")) {
+    problems.push(
+      source.problem(["listen", "gateway"], "value", `listen.clone and listen.gateway are both ${clone}`, "give one of them another port"),
+    );
+  }
+  const names = new Map<string, number>();
+  for (const [index, user] of config.auth.users.entries()) {
+    const first = names.get(user.name);
+    if (first === undefined) names.set(user.name, index);
+    else
+      problems.push(
+        source.problem(
+          ["auth", "users", index, "name"],
+          "value",
+          `auth.users[${first}] is called ${user.name} too`,
+          "give each user a name of its own",
+        ),
+      );
+  }
+  for (const [name, variable] of Object.entries(config.analytics.variables)) {
+    const { min, max } = variable;
+    if (min === undefined || max === undefined || min <= max) continue;
+    problems.push(
+      source.problem(
+        ["analytics", "variables", name, "min"],
+        "value",
+        `analytics.variables.${name}: min ${min} is above max ${max}`,
+        "swap them",
+      ),
+    );
+  }
+  return problems;
+}
+
+/** Relative files are meant from the configuration on, wherever the agent was started. */
+function withAbsoluteFiles(file: string, config: RawConfig): RawConfig {
+  const folder = dirname(file);
+  return {
+    ...config,
+    clone: { ...config.clone, plugins: config.clone.plugins.map((plugin) => resolve(folder, plugin)) },
+    analytics: {
+      ...config.analytics,
+      sources: config.analytics.sources.map((from) => ("file" in from ? { ...from, file: resolve(folder, from.file) } : from)),
+    },
+  };
+}
+
+function warningsOf(source: YamlSource, config: AgentConfig): readonly Problem[] {
+  const warnings: Problem[] = [];
+  for (const [index, executable] of config.clone.executables.entries()) {
+    if (isExecutable(executable)) continue;
+    warnings.push(
+      source.problem(
+        ["clone", "executables", index],
+        "value",
+        `${executable} cannot be executed`,
+        `chmod +x ${executable}, or take it off the list`,
+      ),
+    );
+  }
+  for (const [index, plugin] of config.clone.plugins.entries()) {
+    if (existsSync(plugin)) continue;
+    warnings.push(
+      source.problem(["clone", "plugins", index], "value", `there is no plugin ${plugin}`, "put it there, or take it off the list"),
+    );
+  }
+  for (const [index, from] of config.analytics.sources.entries()) {
+    if (!("file" in from) || existsSync(from.file)) continue;
+    warnings.push(
+      source.problem(["analytics", "sources", index, "file"], "value", `there is no ${from.file} yet`, "it is read as soon as it is there"),
+    );
+  }
+  return warnings;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, unknown>>) : {};
+}
