@@ -17,7 +17,10 @@ export interface BoardWorld {
 export interface BoardSetup {
   /** A fresh board on which every line named here is free, and low where nothing drives it if `trace` is there. */
   open(): Promise<{ board: Board; world: BoardWorld }>;
-  /** Two lines of one chip to drive, two to read, and the first of `out` by chip label and offset. */
+  /**
+   * Two lines of one chip to drive, two to read, and the first of `out` by chip label and offset. They may be wired: no behaviour drives
+   * an `in` line while it has the `out` line of the same place open.
+   */
   readonly lines: { readonly out: readonly [string, string]; readonly in: readonly [string, string]; readonly byOffset: string };
   readonly capabilities: {
     /** Inputs can be pulled up and down where the world drives nothing. */
@@ -278,7 +281,7 @@ export function boardContract(t: Test, setup: BoardSetup): void {
   behaviour("closing twice is harmless, using what is closed is IO", async (t, board, world) => {
     const output: DigitalOutput = await board.openOutput("lamp", lineRef(outA), false);
     output.close();
-    const input = await openLow(board, world, inA);
+    const input = await openLow(board, world, inB);
     input.close();
     const next = await board.openOutput("pump", lineRef(outA), true);
     output.close();
@@ -292,7 +295,7 @@ export function boardContract(t: Test, setup: BoardSetup): void {
 
   behaviour("closing the board gives back everything on it", async (t, board, world) => {
     const output = await board.openOutput("lamp", lineRef(outA), true);
-    const input = await openLow(board, world, inA);
+    const input = await openLow(board, world, inB);
     const edges: Edge[] = [];
     input.onEdge((edge) => edges.push(edge));
     await world.close?.();

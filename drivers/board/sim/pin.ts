@@ -13,12 +13,14 @@ export interface PinEvent {
 }
 
 /**
- * One pin, seen from both sides. Its level is what the output drives; else what the world drives; else the input's pull;
- * else the resistor on the board; else low.
+ * One pin, seen from both sides. Its level is what the output drives; else what an output at the other end of a wire drives;
+ * else what the world drives; else the input's pull; else the resistor on the board; else low.
  */
 export interface Pin {
   readonly name: string;
   level(): boolean;
+  /** The level it drives as an output. */
+  drivenLevel(): boolean | undefined;
   history(): History<PinEvent>;
 
   openOutput(level: boolean): void;
@@ -32,6 +34,10 @@ export interface Pin {
   drive(level: boolean | undefined): void;
   /** A resistor on the board, there whoever has the pin. */
   resistor(pull: Pull): void;
+  /** Soldered to `other`, for good: call it on both. */
+  wire(other: Pin): void;
+  /** Looks again, after something changed at the other end of a wire. */
+  settle(): void;
   /** Forgets what the world does and what was recorded. */
   reset(): void;
 }
@@ -45,9 +51,14 @@ export function createPin(name: string, clock: Clock, historyLimit: number): Pin
   let onLevel: ((level: boolean) => void) | undefined;
   let worldLevel: boolean | undefined;
   let boardPull: Pull = "none";
+  const wired: Pin[] = [];
 
   function physicalLevel(): boolean {
     if (role === "output") return outputLevel;
+    for (const other of wired) {
+      const driven = other.drivenLevel();
+      if (driven !== undefined) return driven;
+    }
     if (worldLevel !== undefined) return worldLevel;
     if (role === "input" && inputPull !== "none") return inputPull === "up";
     return boardPull === "up";
@@ -57,6 +68,7 @@ export function createPin(name: string, clock: Clock, historyLimit: number): Pin
   function changeHands(event: PinEvent["event"]): void {
     level = physicalLevel();
     recorder.record({ atMs: clock.monotonicMs(), event, level });
+    for (const other of wired) other.settle();
   }
 
   function settle(): void {
@@ -70,6 +82,8 @@ export function createPin(name: string, clock: Clock, historyLimit: number): Pin
   return {
     name,
     level: () => level,
+    drivenLevel: () => (role === "output" ? outputLevel : undefined),
+    settle,
     history: () => recorder.history(),
     openOutput(initial) {
       role = "output";
@@ -80,6 +94,7 @@ export function createPin(name: string, clock: Clock, historyLimit: number): Pin
       if (next === outputLevel) return;
       outputLevel = next;
       settle();
+      for (const other of wired) other.settle();
     },
     openInput(pull, listener) {
       role = "input";
@@ -98,6 +113,10 @@ export function createPin(name: string, clock: Clock, historyLimit: number): Pin
     },
     resistor(pull) {
       boardPull = pull;
+      settle();
+    },
+    wire(other) {
+      wired.push(other);
       settle();
     },
     reset() {

@@ -1,6 +1,7 @@
 import { AgentError, toAgentError } from "../../../agent/contract/errors.ts";
 import { createClaims, lineRef, lineText, pwmText } from "../../../agent/contract/board.ts";
 import { createFaults, type SimOperation } from "./faults.ts";
+import { didYouMean } from "../../../agent/contract/nearest.ts";
 import { createPin, type Pin, type PinEvent } from "./pin.ts";
 import { createSimPwmChannel, type PwmEvent, type SimPwmChannel } from "./pwm.ts";
 import { openSimInput } from "./input.ts";
@@ -20,6 +21,8 @@ export interface SimWorld {
   letGo(line: string): void;
   /** A pull resistor on the board, there whether the line is open or not. */
   resistor(line: string, pull: Pull): void;
+  /** Solders a wire between two lines, for good: what one drives as an output the other sees. */
+  wire(line: string, otherLine: string): void;
   /** The level on the pin, whoever drives it; low where nobody does and nothing pulls. */
   level(line: string): boolean;
   /** What happened on the pin, the newest `historyLimit` events. */
@@ -45,7 +48,7 @@ export interface SimBoardOptions {
   readonly clock: Clock;
   /** Why the agent runs on this board, as `describe` tells it. */
   readonly why?: string;
-  /** Line names and their offsets on chip `sim`; GPIO0 to GPIO27 when absent. */
+  /** Line names and their offsets on chip `sim`; GPIO0 to GPIO27 when absent. A line is known by its first name. */
   readonly lines?: Readonly<Record<string, number>>;
   /** Channels 0 to `pwmChannels - 1` on chip `sim`; 4 when absent. */
   readonly pwmChannels?: number;
@@ -72,7 +75,8 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
   let closed = false;
 
   for (const [name, offset] of Object.entries(lines)) {
-    const pin = createPin(name, clock, historyLimit);
+    // A line may have several names.
+    const pin = pinsByOffset.get(offset) ?? createPin(name, clock, historyLimit);
     pinsByName.set(name, pin);
     pinsByOffset.set(offset, pin);
   }
@@ -84,9 +88,16 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
   function pinOf(ref: LineRef): Pin {
     const pin = "name" in ref ? pinsByName.get(ref.name) : ref.chip === CHIP ? pinsByOffset.get(ref.offset) : undefined;
     if (pin !== undefined) return pin;
-    const known = [...pinsByName.keys()];
-    const shown = known.length > 6 ? `${known.slice(0, 3).join(", ")} … ${String(known.at(-1))}` : known.join(", ");
-    throw new AgentError("UNKNOWN", `line ${lineText(ref)} does not exist; the simulated board has ${shown} on chip ${CHIP}`);
+    const meant = didYouMean(lineText(ref), pinsByName.keys());
+    throw new AgentError(
+      "UNKNOWN",
+      `line ${lineText(ref)} is not on the simulated board, which has ${knownLines()} on chip ${CHIP}${meant}`,
+    );
+  }
+
+  function knownLines(): string {
+    const names = [...pinsByName.keys()];
+    return names.length > 6 ? `${names.slice(0, 3).join(", ")} … ${String(names.at(-1))}` : names.join(", ");
   }
 
   function channelOf(name: string): SimPwmChannel {
@@ -202,6 +213,12 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
     drive: (line, level) => pinNamed(line).drive(level),
     letGo: (line) => pinNamed(line).drive(undefined),
     resistor: (line, pull) => pinNamed(line).resistor(pull),
+    wire(line, otherLine) {
+      const pin = pinNamed(line);
+      const other = pinNamed(otherLine);
+      pin.wire(other);
+      other.wire(pin);
+    },
     level: (line) => pinNamed(line).level(),
     history: (line) => pinNamed(line).history(),
     duty: (channel) => channelOf(channel).dutyRatio(),
@@ -211,7 +228,7 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
     claimed: () => [...closers].map(([key, { owner }]) => `${key} of ${owner}`),
     reset() {
       faults.clear();
-      for (const pin of pinsByName.values()) pin.reset();
+      for (const pin of pinsByOffset.values()) pin.reset();
       for (const channel of channels.values()) channel.reset();
     },
   };

@@ -68,6 +68,24 @@ t.test("the world drives inputs, lets go of them, and resistors pull", async (t)
   t.equal(pinTrace(world, "GPIO4"), "high input:low high low release:high output:low release:high");
 });
 
+t.test("a wire carries an output's level to the line at its other end", async (t) => {
+  const { board, world } = fresh();
+  world.wire("GPIO17", "GPIO4");
+  const input = await board.openInput("button", { name: "GPIO4" }, { pull: "up" });
+  const edges: boolean[] = [];
+  input.onEdge(({ rising }) => edges.push(rising));
+  const output = await board.openOutput("lamp", LAMP, false);
+  output.write(true);
+  output.write(false);
+  output.close();
+  t.same(edges, [false, true, false, true], "the pull lifts it again when the output lets go");
+  input.close();
+  const back = await board.openOutput("lamp", { name: "GPIO4" }, true);
+  t.equal(world.level("GPIO17"), true, "both ways");
+  back.close();
+  t.equal(world.level("GPIO17"), false);
+});
+
 t.test("a pin's history is stamped and bounded", async (t) => {
   const { clock, board, world } = fresh({ historyLimit: 4 });
   const startMs = clock.monotonicMs();
@@ -161,10 +179,19 @@ t.test("errors name what there is", async (t) => {
   await expectCode(t, "UNKNOWN", ["GPIO17"], () => world.drive("GPIO17", true));
   await expectCode(t, "UNKNOWN", ["pwm sim:1"], () => world.duty("pwm sim:1"));
   await expectCode(t, "ARGUMENT", ["lamp"], () => board.openOutputs("lamp", [], []));
+  await expectCode(t, "UNKNOWN", ["did you mean HORN?"], () => board.openOutput("horn", { name: "HORM" }, false));
   await board.openOutput("lamp", { chip: "sim", offset: 3 }, true);
   t.equal(world.level("LAMP"), true);
   t.same(world.claimed(), ["line LAMP of lamp"]);
   await expectCode(t, "IN_USE", ["line LAMP is in use by lamp; pump"], () => board.openOutput("pump", { name: "LAMP" }, false));
+});
+
+t.test("a line with two names is one line", async (t) => {
+  const { board, world } = fresh({ lines: { GPIO17: 17, PIN11: 17 } });
+  await board.openOutput("lamp", { name: "PIN11" }, true);
+  t.equal(world.level("GPIO17"), true);
+  await expectCode(t, "IN_USE", ["line GPIO17 is in use by lamp"], () => board.openOutput("pump", LAMP, false));
+  t.equal(board.describe().chips[0]?.lines, 1);
 });
 
 t.test("a listener may cancel and close from within", async (t) => {
