@@ -12,7 +12,7 @@ import type { DeviceModule } from "../contract/device.ts";
 import type { BoardChoice } from "./board-file.ts";
 import type { ConfiguredDevice } from "./devices.ts";
 import type { Problem } from "./problem.ts";
-import type { OutlineRule } from "./rules.ts";
+import type { CheckRule } from "./rules.ts";
 import type { RawConfig } from "./schema.ts";
 import type { YamlSource } from "./yaml-source.ts";
 
@@ -39,7 +39,7 @@ export interface LoadedConfig {
 
 export interface LoadOptions {
   /** Understands rules; without it their expressions are not checked. */
-  readonly outlineRule?: OutlineRule;
+  readonly checkRule?: CheckRule;
   /** Used instead of the file's `board`. A board file is then looked for from `boardFolder` on. */
   readonly board?: string;
 }
@@ -81,9 +81,9 @@ function checkConfig(source: YamlSource, modules: readonly DeviceModule[], optio
   problems.push(...board.problems);
   const devices = checkDevices(source, raw["devices"], modules, board.value);
   problems.push(...devices.problems);
-  if (options.outlineRule !== undefined) {
+  if (options.checkRule !== undefined) {
     const variables = Object.keys(fieldsOf(fieldsOf(raw["analytics"])["variables"]));
-    problems.push(...checkRules(source, raw["rules"], devices, variables, options.outlineRule));
+    problems.push(...checkRules(source, raw["rules"], { devices, variables }, options.checkRule));
   }
   if (shape.value === undefined || problems.length > 0) return { problems: inReadingOrder(problems), warnings: [] };
   problems.push(...contradictions(source, shape.value));

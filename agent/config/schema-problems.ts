@@ -125,9 +125,8 @@ function unionProblems(subject: Subject, issue: Extract<Issue, { code: "invalid_
   const fewest = Math.min(...candidates.map((problems) => problems.length));
   const best = candidates.filter((problems) => problems.length === fewest);
   // A key that is nearly right in one form is better than one that is merely wrong in another.
-  const likely = best.find((problems) => problems.some((problem) => problem.suggestion?.startsWith("did you mean") === true)) ?? best[0];
-  if (likely === undefined || (best.length > 1 && fewest > 1)) return [wrongValue(subject, issue)];
-  return likely;
+  const near = best.find((problems) => problems.some((problem) => problem.suggestion?.startsWith("did you mean") === true));
+  return near ?? (best.length === 1 ? (best[0] ?? []) : [wrongValue(subject, issue)]);
 }
 
 function wrongValue(subject: Subject, issue: Issue): Problem {
@@ -148,7 +147,7 @@ function missingValue(subject: Subject, issue: Issue, path: Path): Problem {
   const holder = path.slice(0, -1);
   const name = nameOf(path);
   const schema = schemaAt(subject.schema, issue.path);
-  const suggestion = issue.message === UNSAID && schema !== undefined ? `it is ${meaning(schema, name)}` : issue.message;
+  const suggestion = issue.message === UNSAID && schema !== undefined ? `add ${name}: ${meaning(schema, name)}` : issue.message;
   return subject.source.problem(holder, "key", `${pathText(holder)} needs ${name}`, suggestion);
 }
 

@@ -77,7 +77,7 @@ export type DeviceCommon = z.output<typeof deviceCommonSchema>;
 
 const sourceSchema = z.union([
   z.strictObject({
-    tcp: addressSchema.describe("where `nc -l` or the analytics serves pairs"),
+    tcp: addressSchema.describe("host:port where `nc -l` or the analytics serves pairs"),
     listen: z.boolean().default(false).describe("listen there instead of connecting out"),
     idleMs: z.int().min(100).max(86_400_000).optional().describe("silence after which the connection is opened afresh, milliseconds"),
   }),

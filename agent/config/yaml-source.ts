@@ -17,6 +17,8 @@ export interface YamlSource {
   /** Where the value at `path` is written, or its key; of what is not there, the nearest thing around it. */
   position(path: Path, part: "key" | "value"): Position;
   problem(path: Path, part: "key" | "value", reason: string, suggestion?: string): Problem;
+  /** The same at a character of the text that stands at `path`, counted from 0; at its beginning where it is folded or escaped. */
+  problemWithin(path: Path, character: number, reason: string, suggestion?: string): Problem;
 }
 
 /** `devices.lamp.leaseMs`, `analytics.sources[0].tcp` */
@@ -42,6 +44,19 @@ export function readYaml(text: string, file: string): YamlSource {
 
   function position(path: Path, part: "key" | "value"): Position {
     return at(offsetOf(document, path, part));
+  }
+
+  function positionWithin(path: Path, character: number): Position {
+    const offset = offsetOf(document, path, "value");
+    const value = document.getIn(path);
+    const quote = text.charAt(offset) === '"' || text.charAt(offset) === "'" ? 1 : 0;
+    const asWritten = typeof value === "string" && text.startsWith(value, offset + quote);
+    return at(asWritten ? offset + quote + Math.min(character, value.length) : offset);
+  }
+
+  function problemAt(place: Position, reason: string, suggestion?: string): Problem {
+    const problem = { file, ...place, reason };
+    return suggestion === undefined ? problem : { ...problem, suggestion };
   }
 
   for (const mistake of [...document.errors, ...document.warnings]) {
@@ -72,10 +87,8 @@ export function readYaml(text: string, file: string): YamlSource {
     problems,
     broken,
     position,
-    problem(path, part, reason, suggestion) {
-      const problem = { file, ...position(path, part), reason };
-      return suggestion === undefined ? problem : { ...problem, suggestion };
-    },
+    problem: (path, part, reason, suggestion) => problemAt(position(path, part), reason, suggestion),
+    problemWithin: (path, character, reason, suggestion) => problemAt(positionWithin(path, character), reason, suggestion),
   };
 }
 
