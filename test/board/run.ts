@@ -2,7 +2,7 @@
 //
 // To look around inside: `node --import tsx test/board/run.ts --shell 'gpiodetect; node --import tsx some-file.ts'` boots a board, runs the command there with
 // `sh` in the checkout, prints what it prints and exits as it exits. The machine's files are all there, read-only; /tmp, /run and /dev/shm are fresh and writable,
-// and what the machine has under /tmp is under /run/outside/tmp. `--timeout SECONDS` bounds one boot, 300 otherwise.
+// and what the machine has under /tmp is under /run/outside/tmp. `--timeout SECONDS` bounds one boot, 180 otherwise.
 import { readdirSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -44,10 +44,11 @@ function hiddenFailure(result: BoardResult, tap: TapResult): string | undefined 
 }
 
 async function runFile(kernel: BoardKernel, file: string, timeoutS: number): Promise<{ passed: number; failed: number }> {
-  const environment: Record<string, string> = { BOARD_TEST: file };
+  // A little before the board is switched off, so that a test file that hangs still says where.
+  const environment: Record<string, string> = { BOARD_TEST: file, TAP_TIMEOUT: String(Math.max(1, timeoutS - 15)) };
   if (underCi()) environment["CI"] = "1";
   const startedMs = performance.now();
-  const result = await bootBoard(kernel, { command: 'node --import tsx "$BOARD_TEST"', environment, timeoutS });
+  const result = await bootBoard(kernel, { command: 'node --import ./test/tools/typescript.mjs "$BOARD_TEST"', environment, timeoutS });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
   const tap = readTap(result.output);
   const hidden = hiddenFailure(result, tap);
@@ -87,7 +88,7 @@ async function runShell(kernel: BoardKernel, command: string, timeoutS: number):
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { shell: { type: "string" }, timeout: { type: "string", default: "300" } },
+    options: { shell: { type: "string" }, timeout: { type: "string", default: "180" } },
   });
   const timeoutS = Number(values.timeout);
   if (!(timeoutS > 0)) throw new Error(`--timeout ${values.timeout} is not a number of seconds`);
