@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { nearest } from "../contract/nearest.ts";
 import { orList } from "./expectation.ts";
 import { deviceCommonSchema } from "./schema.ts";
-import { check, found, unknownKeyProblem } from "./schema-problems.ts";
+import { check, found } from "./schema-problems.ts";
 import type { BoardDefinition } from "../contract/board-definition.ts";
 import type { DeviceModule, Driver } from "../contract/device.ts";
 import type { BoardChoice } from "./board-file.ts";
@@ -79,19 +79,13 @@ function checkDevice(
     return { problems: [unknown, ...(common.problems ?? [])] };
   }
   const own = only(fields, (key) => !COMMON_KEYS.includes(key));
-  const options = check(source, path, own, driver.options, COMMON_KEYS);
-  const problems = [...(common.problems ?? []), ...(options.problems ?? []), ...ignoredKeys(source, path, own, driver)];
+  // A schema that is not strict would drop what it does not know, and who wrote it would wait for an effect.
+  const schema = driver.options.def.catchall === undefined ? driver.options.strict() : driver.options;
+  const options = check(source, path, own, schema, COMMON_KEYS);
+  const problems = [...(common.problems ?? []), ...(options.problems ?? [])];
   if (common.value !== undefined) problems.push(...policyProblems(source, path, common.value, driver));
   if (problems.length > 0 || common.value === undefined || options.value === undefined) return { problems };
   return { device: { id, driver, common: common.value, options: options.value, position: source.position(path, "key") } };
-}
-
-/** A driver whose schema is not strict would drop what it does not know, and the person who wrote it would wait for an effect. */
-function ignoredKeys(source: YamlSource, path: Path, own: Fields, driver: Driver): readonly Problem[] {
-  if (driver.options.def.catchall !== undefined) return [];
-  const known = Object.keys(driver.options.shape);
-  const unknown = Object.keys(own).filter((key) => !known.includes(key));
-  return unknown.map((key) => unknownKeyProblem(source, path, key, [...known, ...COMMON_KEYS]));
 }
 
 /** What the driver allows of the common options. */

@@ -94,15 +94,11 @@ function problemsOfIssue(subject: Subject, issue: Issue): readonly Problem[] {
 }
 
 function unknownKey(subject: Subject, issue: Issue, key: string): Problem {
+  const path = pathOf(subject, issue);
   const known = [...knownKeys(schemaAt(subject.schema, issue.path)), ...(issue.path.length === 0 ? subject.known : [])];
-  return unknownKeyProblem(subject.source, pathOf(subject, issue), key, known);
-}
-
-/** A key of the map at `path` that means nothing there. */
-export function unknownKeyProblem(source: YamlSource, path: Path, key: string, known: readonly string[]): Problem {
   const meant = nearest(key, known);
   const suggestion = meant === undefined ? `it may hold ${orList(known)}` : `did you mean ${meant}?`;
-  return source.problem([...path, key], "key", `unknown key ${key} in ${pathText(path)}`, suggestion);
+  return subject.source.problem([...path, key], "key", `unknown key ${key} in ${pathText(path)}`, suggestion);
 }
 
 function invalidKey(subject: Subject, issue: Extract<Issue, { code: "invalid_key" }>): Problem {
