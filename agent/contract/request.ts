@@ -78,5 +78,5 @@ export interface Service {
   handle(request: Request, caller: Caller): Eventually<Reply>;
 }
 
-/** Priorities of the arbiter, DESIGN 7 (twist_mux: 0–255, highest live one wins). */
+/** Priorities of the arbiter (twist_mux: 0–255, the highest live one wins). */
 export const PRIORITY = { eStop: 255, operator: 100, rule: 10 } as const;

@@ -12,7 +12,7 @@ export const RESERVED_VERBS: ReadonlySet<string> = new Set([
   ...["MALLOC", "SETM", "GETM", "FREEM", "SET", "GET", "DEL", "EXISTS", "PTTL", "INCR", "MGET", "MSET"],
   ...["FOPEN", "FREAD", "FWRITE", "FCLOSE", "FSTAT", "FLIST", "FREMOVE"],
   ...["ENQUEUE", "DEQUEUE", "ACK", "NACK", "REPLY", "AWAIT", "QSTAT"],
-  ...["VAR.SET", "VAR.GET", "VAR.LIST", "VAR.WATCH"],
+  ...["VAR.SET", "VAR.GET", "VAR.LIST", "VAR.WATCH", "VAR.UNWATCH", "VAR.SLOTS"],
 ]);
 
 export interface DialectOptions {
