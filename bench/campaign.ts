@@ -1,6 +1,10 @@
 // `npm run campaign -- NAME [--quick] [--seed N]`: exits 1 when a goal is missed, 2 when there is no such campaign.
 import { runSuite } from "./run-suite.ts";
 
-const rows = await runSuite("campaign", { fuzz: () => import("./campaigns/fuzz.ts") }, process.argv.slice(2));
+const rows = await runSuite(
+  "campaign",
+  { fuzz: () => import("./campaigns/fuzz.ts"), mutation: () => import("./campaigns/mutation.ts") },
+  process.argv.slice(2),
+);
 if (rows === undefined) process.exitCode = 2;
 else if (rows.some((row) => row.met === false)) process.exitCode = 1;

@@ -1,0 +1,220 @@
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+import { shippedBoardFor } from "./config/board-file.ts";
+import { createConversations } from "./conversations.ts";
+import { openHost, type Host } from "./host/host.ts";
+import { createJournal } from "./host/journal.ts";
+import { agentInfo } from "./info.ts";
+import { parseListenAddress, startListener, type Listener } from "./listener.ts";
+import { createRouter } from "./router.ts";
+import { createCloneService } from "./services/clone.ts";
+import { createExecutableRunner } from "./services/executables.ts";
+import { createPluginRunner } from "./services/plugins.ts";
+import { createVariablesService } from "./services/variables.ts";
+import { createAllowList, createUsers } from "./users.ts";
+import { CLONE_CALL, CLONE_TOKEN, cloneGrammar } from "./wire/classic-clone.ts";
+import { openBoard } from "../drivers/board/auto.ts";
+import type { AgentConfig } from "./config/load.ts";
+import type { Board } from "./contract/board.ts";
+import type { Clock } from "./contract/clock.ts";
+import type { DeviceSpec } from "./contract/device.ts";
+import type { Journal } from "./contract/journal.ts";
+import type { Log } from "./contract/log.ts";
+import type { Service } from "./contract/request.ts";
+import type { Engine } from "../analytics/engine.ts";
+import type { Source } from "../analytics/sources/source.ts";
+import { createVariableStore, type VariableStore } from "../analytics/store.ts";
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  /** Where listen.json, logs of executables and what is durable go; made when it is not there. */
+  readonly stateFolder: string;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Used instead of the configured board. */
+  readonly board?: Board;
+}
+
+/** One running node. */
+export interface Agent {
+  /** What was bound, by listener: `{ clone: "127.0.0.1:10000" }`; the same as `<state>/listen.json`. */
+  readonly addresses: Readonly<Record<string, string>>;
+  readonly board: Board;
+  readonly host: Host;
+  readonly variables: VariableStore;
+  readonly journal: Journal;
+  /** Every device to its exit state first, then everything else closed. Calling it again waits for the same end. */
+  stop(): Promise<void>;
+}
+
+/** Opens the board and the devices, then listens. Rejects with AgentError when it cannot; what was opened is closed then, devices in their exit state. */
+export async function createAgent(options: AgentOptions): Promise<Agent> {
+  const { config, stateFolder, version, clock, log } = options;
+  const closers: (() => Promise<void> | void)[] = [];
+  /** In reverse order of opening; one that fails does not keep the others open. */
+  async function closeAll(): Promise<void> {
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) {
+      try {
+        await close();
+      } catch (error) {
+        log.error({ err: error }, "something did not close");
+      }
+    }
+  }
+
+  try {
+    await mkdir(stateFolder, { recursive: true });
+    const startedMs = clock.monotonicMs();
+    const journal = createJournal(clock);
+    const variables = createVariableStore({
+      clock,
+      limits: config.limits,
+      declared: config.analytics.variables,
+      defaultStaleMs: config.analytics.staleMs,
+    });
+    const board = options.board ?? (await openBoard(config.board, { clock, log, definitionFor: shippedBoardFor }));
+    closers.push(() => board.close());
+    log.info({ board: board.describe().kind }, board.describe().why);
+
+    const host = await openHost({ node: config.node, specs: config.devices.map(specOf), board, clock, variables, journal, log });
+    closers.push(() => host.stop());
+
+    const clone = openClone(options, host, journal, closers);
+    const services = [clone, createVariablesService({ variables })];
+    const engine = await startRules(options, host, variables);
+    if (engine !== undefined) closers.push(() => engine.close());
+    const sources = await startSources(options, variables);
+    for (const { source } of sources) closers.push(() => source.close());
+
+    const listeners: Listener[] = [];
+    const info = () =>
+      agentInfo({
+        config,
+        version,
+        clock,
+        startedMs,
+        board,
+        host,
+        journal,
+        variables,
+        listeners,
+        sources: sources.map(({ source }) => source),
+        engine,
+      });
+    const listen = async (name: string, address: string | false, openConversation: ReturnType<typeof createConversations>) => {
+      if (address === false) return;
+      const listener = await startListener({
+        name,
+        address: parseListenAddress(address),
+        limits: config.limits,
+        clock,
+        log,
+        openConversation,
+      });
+      closers.push(() => listener.close());
+      listeners.push(listener);
+    };
+    const shared = { node: config.node, version, users: createUsers(config.auth.users), info, limits: config.limits };
+    await listen("gateway", config.listen.gateway, createConversations({ ...shared, router: createRouter(services) }));
+    const gateway = listeners[0]?.address;
+    const cloneRouter = createRouter([clone], {
+      unlisted: new Map([CLONE_TOKEN, CLONE_CALL].map((verb) => [verb, clone])),
+      elsewhere: gateway === undefined ? new Map() : elsewhere(services, clone, `the gateway, ${gateway}`),
+    });
+    const classic = { grammar: cloneGrammar, allows: createAllowList(config.classic.allow) };
+    await listen("clone", config.listen.clone, createConversations({ ...shared, router: cloneRouter, classic }));
+
+    const addresses = Object.fromEntries([
+      ...listeners.map(({ name, address }) => [name, address] as const),
+      ...sources.flatMap(({ bound }) => (bound === undefined ? [] : [["analytics", bound] as const])),
+    ]);
+    const listenFile = join(stateFolder, "listen.json");
+    await writeWhole(listenFile, `${JSON.stringify(addresses)}\n`);
+    closers.push(() => rm(listenFile, { force: true }));
+    // Nothing new is ordered and what moves is made safe before anything else is closed.
+    closers.push(async () => {
+      engine?.close();
+      await host.stop();
+    });
+    let stopped: Promise<void> | undefined;
+    return { addresses, board, host, variables, journal, stop: () => (stopped ??= closeAll()) };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+function specOf({ id, driver, options, common }: AgentConfig["devices"][number]): DeviceSpec {
+  return { id, driver, options, policy: common };
+}
+
+function openClone(
+  { config, stateFolder, clock, log }: AgentOptions,
+  devices: Service,
+  journal: Journal,
+  closers: (() => unknown)[],
+): Service {
+  const { parameterIsExecutable, executables, plugins, timeLimitMs, maxRunning } = config.clone;
+  const logFolder = join(stateFolder, "clone");
+  const executableRunner = createExecutableRunner({ allowed: executables, timeLimitMs, maxRunning, logFolder, clock, log });
+  const modules = plugins.map((file) => pathToFileURL(file).href);
+  const pluginRunner = createPluginRunner({ modules, timeLimitMs, maxRunning, clock });
+  closers.push(
+    () => executableRunner.close(),
+    () => pluginRunner.close(),
+  );
+  return createCloneService({ devices, journal, mode: parameterIsExecutable, executables: executableRunner, plugins: pluginRunner });
+}
+
+/** The rule language is loaded only where there are rules. */
+async function startRules({ config, clock, log }: AgentOptions, service: Service, variables: VariableStore): Promise<Engine | undefined> {
+  const entries = Object.entries(config.rules);
+  if (entries.length === 0) return undefined;
+  const [{ compileRule }, { startEngine }] = await Promise.all([import("../analytics/rule.ts"), import("../analytics/engine.ts")]);
+  const leases = new Map(config.devices.map(({ id, common, driver }) => [id, common.leaseMs ?? driver.lease.defaultMs]));
+  const rules = entries.map(([name, rule]) => compileRule(name, rule));
+  return startEngine({ rules, variables, service, leaseMsOf: (device) => leases.get(device) ?? 0, clock, log });
+}
+
+/** A source, and where it listens if it does. */
+interface StartedSource {
+  readonly source: Source;
+  readonly bound: string | undefined;
+}
+
+async function startSources({ config, clock, log }: AgentOptions, variables: VariableStore): Promise<readonly StartedSource[]> {
+  const shared = { variables, limits: config.limits, clock, log };
+  const started: StartedSource[] = [];
+  for (const spec of config.analytics.sources) {
+    if ("file" in spec) {
+      const { startFileSource } = await import("../analytics/sources/file.ts");
+      started.push({ source: startFileSource({ ...shared, path: spec.file }), bound: undefined });
+      continue;
+    }
+    const address = parseListenAddress(spec.tcp);
+    if ("path" in address) continue;
+    if (spec.listen) {
+      const { startTcpListenSource } = await import("../analytics/sources/tcp-listen.ts");
+      const source = await startTcpListenSource({ ...shared, ...address, idleMs: spec.idleMs });
+      started.push({ source, bound: source.address });
+    } else {
+      const { startTcpSource } = await import("../analytics/sources/tcp.ts");
+      started.push({ source: startTcpSource({ ...shared, ...address, idleMs: spec.idleMs }), bound: undefined });
+    }
+  }
+  return started;
+}
+
+function elsewhere(services: readonly Service[], here: Service, where: string): Map<string, string> {
+  const others = services.filter((service) => service !== here);
+  return new Map(others.flatMap(({ verbs }) => verbs.map(({ verb }) => [verb, where] as const)));
+}
+
+/** Whoever reads the file finds all of it or nothing. */
+async function writeWhole(file: string, text: string): Promise<void> {
+  await writeFile(`${file}.new`, text);
+  await rename(`${file}.new`, file);
+}

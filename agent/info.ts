@@ -1,0 +1,80 @@
+import type { AgentConfig } from "./config/load.ts";
+import type { Board } from "./contract/board.ts";
+import type { Clock } from "./contract/clock.ts";
+import type { Journal } from "./contract/journal.ts";
+import type { VariableReader } from "./contract/variable.ts";
+import type { Host } from "./host/host.ts";
+import type { Listener } from "./listener.ts";
+import type { Info } from "./session.ts";
+import type { Engine } from "../analytics/engine.ts";
+import type { Source } from "../analytics/sources/source.ts";
+
+export interface InfoSources {
+  readonly config: AgentConfig;
+  readonly version: string;
+  readonly clock: Clock;
+  /** When the agent started, on the monotonic clock. */
+  readonly startedMs: number;
+  readonly board: Board;
+  readonly host: Host;
+  readonly journal: Journal;
+  readonly variables: VariableReader;
+  readonly listeners: readonly Listener[];
+  readonly sources: readonly Source[];
+  readonly engine: Engine | undefined;
+}
+
+/** The agent's figures, by section, as INFO shows them. */
+export function agentInfo(from: InfoSources): Info {
+  const { config, version, clock, startedMs, board, host, journal, variables, listeners, sources, engine } = from;
+  const entries = host.entries();
+  const { kind, model, why } = board.describe();
+  return {
+    server: {
+      virgo_version: version,
+      node: config.node,
+      process_id: process.pid,
+      uptime_in_seconds: Math.floor((clock.monotonicMs() - startedMs) / 1000),
+      config_file: config.file,
+    },
+    memory: { used_memory_rss: process.memoryUsage.rss() },
+    board: { kind, model, why },
+    devices: {
+      opened: entries.filter(({ outcome }) => outcome === "opened").length,
+      skipped: entries.filter(({ outcome }) => outcome === "skipped").length,
+      failed: entries.filter(({ outcome }) => outcome === "failed").length,
+      faulted: entries.filter(({ slot }) => slot?.fault !== undefined).length,
+      events_recorded: journal.recorded,
+    },
+    variables: { known: variables.names().length },
+    ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
+    ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),
+    ...Object.fromEntries((engine?.state() ?? []).map((rule) => [`rule ${rule.name}`, ruleFigures(rule)])),
+  };
+}
+
+type Figures = Record<string, string | number>;
+
+function listenerFigures({ address, stats }: Listener): Figures {
+  const { errors, ...counts } = stats;
+  const seen = Object.entries(errors).filter(([, count]) => count > 0);
+  return { address, ...counts, ...Object.fromEntries(seen.map(([code, count]) => [`errors_${code.toLowerCase()}`, count])) };
+}
+
+function sourceFigures(source: Source): Figures {
+  return figuresOf(source.state());
+}
+
+function ruleFigures({ name: _name, ...rule }: ReturnType<Engine["state"]>[number]): Figures {
+  return figuresOf(rule);
+}
+
+/** Leaves out what is not there, and writes yes and no as 1 and 0. */
+function figuresOf(state: object): Figures {
+  const figures: Figures = {};
+  for (const [key, value] of Object.entries(state)) {
+    if (typeof value === "number" || typeof value === "string") figures[key] = value;
+    else if (typeof value === "boolean") figures[key] = value ? 1 : 0;
+  }
+  return figures;
+}
