@@ -33,7 +33,7 @@ function createButton(context: DeviceContext, input: DigitalInput, activeLow: bo
   let lastPressNs: bigint | undefined;
   let pressed = input.read() !== activeLow;
 
-  const cancel = input.onEdge(({ rising, timestampNs }) => {
+  input.onEdge(({ rising, timestampNs }) => {
     const next = rising !== activeLow;
     if (next) {
       presses += 1;
@@ -60,9 +60,6 @@ function createButton(context: DeviceContext, input: DigitalInput, activeLow: bo
         call: () => ({ pressed: input.read() !== activeLow, presses, lastPressNs: lastPressNs ?? null }),
       }),
     },
-    close() {
-      cancel();
-      input.close();
-    },
+    close: () => input.close(),
   };
 }

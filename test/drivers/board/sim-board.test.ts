@@ -162,6 +162,16 @@ t.test("the nth operation of a kind fails once and leaves nothing claimed", asyn
     await pwm.write(1);
   }
 
+  for (const operation of ["openOutput", "openInput", "openPwm"] as const) world.failNth(operation, 1);
+  const opens = (owner: string) => [
+    () => board.openOutput(owner, LAMP, true),
+    () => board.openInput(owner, { name: "GPIO4" }, {}),
+    () => board.openPwm(owner, { chip: "sim", channel: 0 }, 1_000_000),
+  ];
+  for (const open of opens("lamp")) await expectCode(t, "IO", [], open);
+  t.equal(world.level("GPIO17"), false, "a line that did not open drives nothing");
+  for (const open of opens("pump")) await (await open()).close();
+
   world.failNth("write", 1, new AgentError("TIMEOUT", "line GPIO17 is slow"));
   world.failNth("write", 2);
   await expectCode(t, "TIMEOUT", ["GPIO17"], () => useOn(board));
@@ -192,6 +202,18 @@ t.test("a line with two names is one line", async (t) => {
   t.equal(world.level("GPIO17"), true);
   await expectCode(t, "IN_USE", ["line GPIO17 is in use by lamp"], () => board.openOutput("pump", LAMP, false));
   t.equal(board.describe().chips[0]?.lines, 1);
+});
+
+t.test("an input closed while it debounces leaves nothing behind", async (t) => {
+  const { clock, board, world } = fresh();
+  const input = await board.openInput("button", { name: "GPIO4" }, { debounceUs: 5000 });
+  world.drive("GPIO4", true);
+  t.equal(clock.pending(), 1);
+  input.close();
+  t.equal(clock.pending(), 0);
+  world.drive("GPIO4", false);
+  world.drive("GPIO4", true);
+  t.equal(clock.pending(), 0, "closed, it looks no more");
 });
 
 t.test("a listener may cancel and close from within", async (t) => {

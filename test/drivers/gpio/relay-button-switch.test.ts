@@ -4,6 +4,7 @@ import { buttonDriver } from "../../../drivers/gpio/button.ts";
 import { callDevice, createFakeDeviceContext, openDevice, optionErrors, pinTrace } from "../../helpers/fake-device-context.ts";
 import { relayDriver } from "../../../drivers/gpio/relay.ts";
 import { switchDriver } from "../../../drivers/gpio/switch.ts";
+import type { DigitalInput } from "../../../agent/contract/board.ts";
 
 t.test("a relay answers whether it is energised and publishes changes only", async (t) => {
   const context = createFakeDeviceContext({ id: "pump" });
@@ -142,6 +143,29 @@ t.test("a button may be active high, without debounce, and pressed when it opens
   t.equal(context.latest.get("pressed"), false);
   t.notOk("failsafe" in button, "it moves nothing");
   t.same(buttonDriver.claims(buttonDriver.options.parse({ line: "GPIO4" })), ["line GPIO4"]);
+});
+
+t.test("a press whose release was lost counts, and is published as what changed", async (t) => {
+  const context = createFakeDeviceContext({ id: "bell" });
+  let press: (timestampNs: bigint) => void = () => undefined;
+  const openInput = async (): Promise<DigitalInput> => ({
+    read: () => true,
+    onEdge(listener) {
+      press = (timestampNs) => listener({ rising: false, timestampNs, kernelStamp: true });
+      return () => undefined;
+    },
+    close: () => undefined,
+  });
+  await openDevice(buttonDriver, { ...context, board: { ...context.board, openInput } }, { line: "GPIO4" });
+  press(5_000_000n);
+  press(9_999_999n);
+  t.same(context.published.slice(3), [
+    "bell.presses=1",
+    "bell.pressed_at_us=5000",
+    "bell.pressed=true",
+    "bell.presses=2",
+    "bell.pressed_at_us=9999",
+  ]);
 });
 
 t.test("a switch is a demand that ends with its lease", async (t) => {
