@@ -63,6 +63,12 @@ t.test("a lease length is the default, or what was asked for within the device's
   t.end();
 });
 
+t.test("nobody's lease has a priority below every caller's", (t) => {
+  t.equal(NO_LEASE.priority < 0, true);
+  t.equal(NO_LEASE.holder, "");
+  t.end();
+});
+
 t.test("what moves has no lease longer than five seconds", (t) => {
   t.equal(MOTION_LEASE.ceilingMs, 5000);
   t.equal(MOTION_LEASE.defaultMs, 200);

@@ -521,6 +521,95 @@ t.test("stop goes on when a device can neither be made safe nor closed", async (
   t.ok(log.lines.includes("error bad could not be made safe: bad: going safe took longer than 100 ms"));
 });
 
+t.test("stopping twice closes nothing twice", async (t) => {
+  const { supervisor, device } = rig();
+  const lamp = device("lamp");
+  await supervisor.stop();
+  await supervisor.stop();
+  t.same(lamp.did, ["failsafe safe", "close"]);
+});
+
+t.test("no lease ends any more once everything is stopped", async (t) => {
+  const { clock, supervisor, device } = rig();
+  const contactor = device("contactor", { onExit: "hold" });
+  void contactor.move({ leaseMs: 100 });
+  await supervisor.stop();
+  t.equal(clock.pending(), 0);
+  await clock.advance(1000);
+  t.same(contactor.did, ["call", "close"]);
+});
+
+t.test("everything that happens to a device is recorded, with who caused it", async (t) => {
+  const { clock, journal, supervisor, device } = rig();
+  const lamp = device("lamp");
+  const kinds = () => journal.latest(100).map(({ kind, caller, detail }) => [kind, caller, detail].join(" ").trim());
+  void lamp.move({ leaseMs: 100, cause: 77 });
+  t.equal(journal.latest(1)[0]?.cause, 77);
+  void lamp.move({ caller: "rule", priority: 10 });
+  supervisor.fault(lamp.slot, "hot");
+  void lamp.move();
+  await supervisor.reset(lamp.slot, "ann");
+  await supervisor.eStop("bob");
+  supervisor.clearEStop("bob");
+  supervisor.clearEStop("bob");
+  t.same(kinds(), [
+    "open",
+    "actuate bench move",
+    "refuse rule move: IN_USE",
+    "fault  FAULTED hot",
+    "safe fault safe",
+    "refuse bench move: FAULTED",
+    "safe ann safe",
+    "reset ann",
+    "estop bob priority 255",
+    "safe bob safe",
+    "reset bob e-stop",
+  ]);
+  await clock.advance(0);
+});
+
+t.test("an e-stop is logged when it is latched and when it is cleared", async (t) => {
+  const { log, supervisor } = rig();
+  await supervisor.eStop("bob");
+  supervisor.clearEStop("ann");
+  supervisor.clearEStop("ann");
+  t.same(log.lines, ["warn e-stop by bob", "warn e-stop cleared by ann"]);
+});
+
+t.test("calls that have waited make room for others", async (t) => {
+  const { clock, device } = rig();
+  const pan = device("pan");
+  for (let round = 0; round < 3; round++) {
+    let finish: (value: Value) => void = () => undefined;
+    pan.answers(
+      () =>
+        new Promise<Value>((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const first = pan.move();
+    pan.answers(() => 1);
+    const waiting = Array.from({ length: 40 }, () => pan.move());
+    finish(0);
+    await clock.advance(0);
+    for (const reply of [first, ...waiting]) t.match(await reply, { kind: "value" });
+  }
+});
+
+t.test("a lease that is given back while others wait their turn ends no other's", async (t) => {
+  const { clock, device } = rig();
+  const [near, far] = [device("near"), device("far")];
+  void far.move({ leaseMs: 1000 });
+  void near.move({ leaseMs: 100 });
+  await clock.advance(100);
+  t.equal(near.did.at(-1), "failsafe safe");
+  void near.move({ leaseMs: 2000 });
+  await clock.advance(900);
+  t.equal(far.did.at(-1), "failsafe safe");
+  t.equal(near.did.at(-1), "call");
+  t.equal(clock.pending(), 1, "one timer serves all leases");
+});
+
 t.test("a device that does not close is named", async (t) => {
   const { log, supervisor } = rig();
   supervisor.adopt({
