@@ -87,15 +87,8 @@ function writeDeviceTree(folder: string): void {
   if (compiled.status !== 0) throw new Error(`${source} does not compile: ${compiled.stderr}`);
 }
 
-function startKernel(folder: string, mark: string, kernel: BoardKernel, timeoutS: number): ChildProcess {
+function startKernel(folder: string, mark: string, kernel: BoardKernel): ChildProcess {
   const cpu = cpuToPinTo();
-  const command = [
-    "timeout",
-    "--kill-after=2",
-    String(timeoutS),
-    ...(cpu === undefined ? [] : ["taskset", "-c", String(cpu)]),
-    kernel.linux,
-  ];
   const parameters = [
     `mem=${MEMORY_MIB}M`,
     "root=/dev/root rootfstype=hostfs rootflags=/ ro",
@@ -103,9 +96,9 @@ function startKernel(folder: string, mark: string, kernel: BoardKernel, timeoutS
     `board_dir=${folder} board_mark=${mark}`,
     "con=null con0=fd:0,fd:1 ssl=null quiet panic=-1",
   ];
-  const args = [...command.slice(1), ...parameters.flatMap((parameter) => parameter.split(" "))];
-  // A process group of its own: user mode Linux is several processes, and all of them have to go when it is killed.
-  return spawn(command[0] ?? "timeout", args, {
+  const pinned = cpu === undefined ? [] : ["taskset", "-c", String(cpu)];
+  // It dies with this process, however that ends; and it is a process group, because user mode Linux is several processes that have to go together.
+  return spawn("setpriv", ["--pdeathsig", "KILL", ...pinned, kernel.linux, ...parameters.flatMap((words) => words.split(" "))], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
     env: { PATH: process.env["PATH"] ?? "", HOME: folder, TMPDIR: memoryFolder(folder) },
@@ -134,7 +127,7 @@ export async function bootBoard(kernel: BoardKernel, job: BoardJob): Promise<Boa
     writeJob(folder, kernel, job);
     writeDeviceTree(folder);
     copyFileSync(join(import.meta.dirname, "init.sh"), join(folder, "init.sh"));
-    child = startKernel(folder, mark, kernel, job.timeoutS);
+    child = startKernel(folder, mark, kernel);
     return await watch(child, mark, job);
   } finally {
     process.removeListener("exit", leaveNothing);
@@ -148,10 +141,22 @@ async function watch(child: ChildProcess, mark: string, job: BoardJob): Promise<
   const console: string[] = [];
   let stage: "booting" | "running" | "ended" = "booting";
   let exitCode: number | undefined;
-  let chars = 0;
+  let room = MAX_OUTPUT_CHARS;
+  let killed: string | undefined;
+
+  const kill = (why: string): void => {
+    killed ??= why;
+    killGroup(child);
+  };
+  const limit = setTimeout(() => kill(`killed after ${job.timeoutS} s`), job.timeoutS * 1000);
   let powerOff: NodeJS.Timeout | undefined;
 
   const onLine = (raw: string): void => {
+    room -= raw.length;
+    if (room < 0) {
+      kill(`killed: more than ${MAX_OUTPUT_CHARS} characters of output`);
+      return;
+    }
     const line = raw.replace(/\r$/, "");
     // The last line of the job may lack its end, and then stands before the mark.
     const [, before = line, word, code] = markLine.exec(line) ?? [];
@@ -164,24 +169,18 @@ async function watch(child: ChildProcess, mark: string, job: BoardJob): Promise<
     if (word === "end") {
       stage = "ended";
       exitCode = Number(code);
-      powerOff = setTimeout(() => killGroup(child), POWER_OFF_MS);
-    }
-    chars += line.length;
-    if (chars > MAX_OUTPUT_CHARS) {
-      console.push(`killed: more than ${MAX_OUTPUT_CHARS} characters of output`);
-      chars = -Infinity;
-      killGroup(child);
+      powerOff = setTimeout(() => kill("killed: it did not power off"), POWER_OFF_MS);
     }
   };
 
   const ended = new Promise<string>((resolve) => {
     child.once("error", (error) => resolve(`the kernel could not be started: ${error.message}`));
-    child.once("close", (code, signal) =>
-      resolve(code === 124 || code === 137 ? `killed after ${job.timeoutS} s` : `the kernel ended with ${code ?? signal}`),
-    );
+    child.once("close", (code, signal) => resolve(`the kernel ended with ${code ?? signal}`));
   });
   for (const stream of [child.stdout, child.stderr]) if (stream !== null) createInterface({ input: stream }).on("line", onLine);
-  console.push(await ended);
+  const how = await ended;
+  console.push(killed ?? how);
+  clearTimeout(limit);
   clearTimeout(powerOff);
   return { exitCode, output: output.join("\n"), console: console.filter((line) => line !== "").join("\n") };
 }

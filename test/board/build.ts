@@ -29,6 +29,7 @@ const BUILD_TOOLS: readonly Tool[] = [
 const RUN_TOOLS: readonly Tool[] = [
   ["dtc", "device-tree-compiler"],
   ["taskset", "util-linux"],
+  ["setpriv", "util-linux"],
   ["ip", "iproute2"],
   ["insmod", "kmod"],
   ["gpioset", "gpiod"],

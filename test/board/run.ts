@@ -14,6 +14,9 @@ import type { BoardKernel } from "./build.ts";
 import { readTap } from "./tap-result.ts";
 import type { TapResult } from "./tap-result.ts";
 
+/** Of what a failed test file printed, the end. */
+const MAX_SHOWN_CHARS = 200_000;
+
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
@@ -59,7 +62,7 @@ async function runFile(kernel: BoardKernel, file: string, timeoutS: number): Pro
   for (const title of tap.failed) print(`    FAILED  ${title}`);
   if (hidden !== undefined) print(`    FAILED  ${hidden}`);
   if (failed > 0) {
-    print(`  what it printed:\n${indented(result.output)}`);
+    print(`  what it printed:\n${indented(result.output.slice(-MAX_SHOWN_CHARS))}`);
     print(`  what the kernel printed:\n${indented(result.console)}`);
   }
   return { passed: tap.passed.length, failed };
