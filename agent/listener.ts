@@ -1,0 +1,248 @@
+import { createServer, isIP } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
+
+import { AgentError, ERROR_CODES, messageOf } from "./contract/errors.ts";
+import type { ErrorCode } from "./contract/errors.ts";
+import type { Clock } from "./contract/clock.ts";
+import type { Limits } from "./contract/limits.ts";
+import type { Log } from "./contract/log.ts";
+import { createTakingSink, serveConnection, SWEEPS_PER_IDLE } from "./connection.ts";
+import type { Connection, ListenerStats, Surroundings } from "./connection.ts";
+import type { Conversation, Link, Peer } from "./conversation.ts";
+
+/** Where to listen: port 0 picks a free one; a path is a UNIX socket. */
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
+export interface ListenerOptions {
+  /** `clone`, `gateway`: for errors and the log. */
+  readonly name: string;
+  readonly address: ListenAddress;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called with the first bytes of a connection. */
+  readonly openConversation: (link: Link) => Conversation;
+}
+
+export interface Listener {
+  readonly name: string;
+  /** What was bound: `127.0.0.1:10000`, `[::1]:10000`, or the path. */
+  readonly address: string;
+  readonly stats: Readonly<ListenerStats>;
+  /** Accepts nothing more, answers what is in progress for at most `CLOSE_MS`, then closes every connection. */
+  close(): Promise<void>;
+}
+
+/** Time to answer what is in progress when the listener closes. */
+const CLOSE_MS = 2000;
+
+/** The same trouble is logged at most this often. */
+const LOG_PERIOD_MS = 60_000;
+
+/** Connections above the limit that are told so at one time; more are closed without a word. */
+const MAX_REFUSALS = 64;
+
+/** A burst of clients waits here, as far as the kernel's somaxconn allows. */
+const ACCEPT_QUEUE = 4096;
+
+/** A peer whose machine vanished is noticed, also when nothing limits its silence. */
+const KEEP_ALIVE_MS = 60_000;
+
+/** `host:port` and `[v6]:port` as the configuration has them; anything that starts with / is a path. */
+export function parseListenAddress(text: string): ListenAddress {
+  if (text.startsWith("/")) return { path: text };
+  const colon = text.lastIndexOf(":");
+  const port = Number(text.slice(colon + 1));
+  if (colon < 1 || !Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new AgentError("ARGUMENT", `an address is host:port or [v6]:port, not ${text}`);
+  }
+  return { host: text.slice(0, colon).replace(/^\[(.*)\]$/, "$1"), port };
+}
+
+/**
+ * Listens and serves. Rejects with IN_USE when the address is taken, DENIED when the port is privileged, ARGUMENT when the host is not one of this
+ * machine, IO otherwise. Nothing a client does makes it throw.
+ */
+export async function startListener(options: ListenerOptions): Promise<Listener> {
+  const { name, limits, clock, log } = options;
+  const stats = createStats();
+  const connections = new Set<Connection>();
+  const notice = createNotice(log, clock);
+  let onEmpty: (() => void) | undefined;
+  let lastId = 0;
+  let refusals = 0;
+
+  const around: Surroundings = {
+    limits,
+    clock,
+    log,
+    stats,
+    sink: createTakingSink(),
+    openConversation: options.openConversation,
+    onGone(connection) {
+      connections.delete(connection);
+      stats.open -= 1;
+      if (connections.size === 0) onEmpty?.();
+    },
+    onRefused(peer) {
+      stats.refused += 1;
+      notice("classic", { listener: name, peer: peer.address }, "refused a peer that may not speak the classic dialect (classic.allow)");
+    },
+  };
+
+  function accept(socket: Socket): void {
+    const peer = "path" in options.address ? LOCAL_PEER : networkPeer(socket.remoteAddress);
+    if (peer === undefined) {
+      socket.destroy();
+      return;
+    }
+    if (stats.open >= limits.maxConnections) {
+      refuse(socket, peer);
+      return;
+    }
+    stats.accepted += 1;
+    stats.open += 1;
+    lastId += 1;
+    connections.add(serveConnection(socket, peer, lastId, around));
+  }
+
+  function refuse(socket: Socket, peer: Peer): void {
+    stats.refused += 1;
+    stats.errors.LIMIT += 1;
+    notice(
+      "connections",
+      { listener: name, peer: peer.address, maxConnections: limits.maxConnections },
+      "refused a connection: too many are open",
+    );
+    socket.on("error", () => {
+      stats.socketErrors += 1;
+    });
+    if (refusals >= MAX_REFUSALS) {
+      socket.destroy();
+      return;
+    }
+    refusals += 1;
+    const cancel = clock.after(limits.drainMs, () => socket.destroy());
+    socket.on("close", () => {
+      refusals -= 1;
+      cancel();
+    });
+    // Read and dropped: a close with input unread would be a reset, and lose the text.
+    socket.resume();
+    socket.end(`-LIMIT ${stats.open} connections are open on ${name}; limits.maxConnections is ${limits.maxConnections}\r\n`);
+  }
+
+  const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, accept);
+  await listen(server, name, options.address);
+  // From now on an error is one of accept: EMFILE, ECONNABORTED.
+  server.on("error", (error) => {
+    stats.socketErrors += 1;
+    notice(messageOf(error), { listener: name, err: error }, "cannot accept a connection");
+  });
+  let cancelSweep = clock.after(limits.idleMs / SWEEPS_PER_IDLE, sweep);
+
+  function sweep(): void {
+    for (const connection of connections) connection.sweep();
+    cancelSweep = clock.after(limits.idleMs / SWEEPS_PER_IDLE, sweep);
+  }
+
+  let closed: Promise<void> | undefined;
+
+  async function close(): Promise<void> {
+    cancelSweep();
+    const stopped = new Promise<void>((resolve) => {
+      server.close(() => {
+        resolve();
+      });
+    });
+    if (connections.size > 0) {
+      const cancel = clock.after(CLOSE_MS, () => {
+        for (const connection of connections) connection.destroy();
+      });
+      await new Promise<void>((resolve) => {
+        onEmpty = resolve;
+        for (const connection of connections) connection.finish();
+      });
+      cancel();
+    }
+    await stopped;
+  }
+
+  return {
+    name,
+    address: boundAddress(server),
+    stats,
+    close: () => (closed ??= close()),
+  };
+}
+
+async function listen(server: Server, name: string, address: ListenAddress): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(listenError(name, address, error));
+    });
+    server.listen({ ...address, backlog: ACCEPT_QUEUE }, () => {
+      server.removeAllListeners("error");
+      resolve();
+    });
+  });
+}
+
+function listenError(name: string, address: ListenAddress, error: NodeJS.ErrnoException): AgentError {
+  const where = "path" in address ? address.path : addressText(address.host, address.port);
+  const reasons: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+    EADDRINUSE: ["IN_USE", "another process listens there; stop it, or choose another address under listen"],
+    EACCES: ["DENIED", "it needs privileges; choose a port above 1023"],
+    EADDRNOTAVAIL: ["ARGUMENT", "that is not an address of this machine"],
+    ENOTFOUND: ["ARGUMENT", "the host name is not known"],
+  };
+  const [code, reason] = reasons[error.code ?? ""] ?? (["IO", messageOf(error)] as const);
+  return new AgentError(code, `${name} cannot listen on ${where}: ${reason}`, { cause: error });
+}
+
+function boundAddress(server: Server): string {
+  const bound = server.address() as AddressInfo | string;
+  return typeof bound === "string" ? bound : addressText(bound.address, bound.port);
+}
+
+function addressText(host: string, port: number): string {
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+const LOCAL_PEER: Peer = { address: "local", loopback: true };
+
+/** Undefined when the peer is gone already. */
+function networkPeer(remote: string | undefined): Peer | undefined {
+  if (remote === undefined) return undefined;
+  const address = remote.startsWith("::ffff:") && remote.includes(".") ? remote.slice("::ffff:".length) : remote;
+  return { address, loopback: address === "::1" || address.startsWith("127.") };
+}
+
+function createStats(): ListenerStats {
+  return {
+    open: 0,
+    accepted: 0,
+    refused: 0,
+    expired: 0,
+    requests: 0,
+    bytesIn: 0,
+    bytesOut: 0,
+    errors: Object.fromEntries(ERROR_CODES.map((code) => [code, 0])) as Record<ErrorCode, number>,
+    socketErrors: 0,
+  };
+}
+
+/** Logs a warning of one kind at most once a minute, and says how often it happened in between. */
+function createNotice(log: Log, clock: Clock): (kind: string, fields: object, message: string) => void {
+  const kinds = new Map<string, { nextMs: number; since: number }>();
+  return (kind, fields, message) => {
+    const nowMs = clock.monotonicMs();
+    const known = kinds.get(kind) ?? { nextMs: nowMs, since: 0 };
+    kinds.set(kind, known);
+    known.since += 1;
+    if (nowMs < known.nextMs) return;
+    log.warn({ ...fields, times: known.since }, message);
+    known.nextMs = nowMs + LOG_PERIOD_MS;
+    known.since = 0;
+  };
+}
