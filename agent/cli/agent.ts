@@ -4,12 +4,14 @@ import { createAgent } from "../agent.ts";
 import { messageOf, toAgentError } from "../contract/errors.ts";
 import { problemText } from "../config/problem.ts";
 import { packageVersion } from "../version.ts";
-import { EXIT } from "./io.ts";
+import { bannerText } from "./banner.ts";
+import { EXIT } from "./exit.ts";
 import { configFile, loadWhole, NO_CONFIG } from "./load.ts";
 import { stateFolder } from "./target.ts";
 import type { Agent } from "../agent.ts";
 import type { AgentConfig } from "../config/load.ts";
-import type { CliIo, ExitCode } from "./io.ts";
+import type { Log } from "../contract/log.ts";
+import type { CliIo } from "./io.ts";
 
 export interface AgentCommandOptions {
   readonly config?: string;
@@ -17,8 +19,11 @@ export interface AgentCommandOptions {
   readonly board?: string;
 }
 
+/** Devices have time limits of their own to become safe; what has not ended by then never will. */
+const STOP_MS = 8000;
+
 /** `virgo agent`: runs the agent until it is stopped. With mistakes in the configuration nothing is opened. */
-export async function agentCommand(options: AgentCommandOptions, io: CliIo): Promise<ExitCode> {
+export async function agentCommand(options: AgentCommandOptions, io: CliIo): Promise<number> {
   const file = configFile(options.config);
   if (file === undefined) {
     io.error(`${NO_CONFIG}\n`);
@@ -27,23 +32,53 @@ export async function agentCommand(options: AgentCommandOptions, io: CliIo): Pro
   const { config, problems, warnings } = loadWhole(file, options.board);
   for (const problem of [...problems, ...warnings]) io.error(`${problemText(problem)}\n`);
   if (config === undefined) return EXIT.usage;
-  const log = pino({ level: config.log.level });
-  let agent: Agent;
-  try {
-    agent = await createAgent({ config, stateFolder: stateFolder(options.state, io.env), version: packageVersion(), clock: io.clock, log });
-  } catch (thrown) {
-    io.error(`${toAgentError(thrown).code} ${messageOf(thrown)}\n`);
-    return EXIT.refused;
-  }
-  io.out(bannerText(config, agent));
-  await stopped(io.stop);
-  await agent.stop();
-  return EXIT.ok;
+  return run(config, stateFolder(options.state, io.env), io);
 }
 
-function stopped(stop: AbortSignal): Promise<void> {
-  if (stop.aborted) return Promise.resolve();
+/** Opens everything, and gives it back in its exit state however the end comes: by a signal, or by an error that nobody caught. */
+async function run(config: AgentConfig, folder: string, io: CliIo): Promise<number> {
+  const log = pino({ level: config.log.level });
+  const version = packageVersion();
+  // From before the first device is open.
+  const end = untilTheEnd(io.stop, log);
+  let agent: Agent;
+  try {
+    agent = await createAgent({ config, stateFolder: folder, version, clock: io.clock, log });
+  } catch (thrown) {
+    io.error(`${toAgentError(thrown).code} ${messageOf(thrown)}\n`);
+    return EXIT.failure;
+  }
+  io.out(bannerText(agent, config, version));
+  const code = await end;
+  const cancelLimit = limitStop(code, log);
+  await agent.stop();
+  cancelLimit();
+  return code;
+}
+
+/** The exit code, once there is a reason to end. An error that nobody caught is one: what it left undone is not known. */
+function untilTheEnd(stop: AbortSignal, log: Log): Promise<number> {
   return new Promise((resolve) => {
-    stop.addEventListener("abort", () => resolve(), { once: true });
+    function crash(error: unknown): void {
+      log.error({ err: error }, "an error that nobody caught: everything goes to its exit state");
+      resolve(EXIT.crash);
+    }
+    process.on("uncaughtException", crash);
+    process.on("unhandledRejection", crash);
+    if (stop.aborted) resolve(EXIT.ok);
+    stop.addEventListener("abort", () => {
+      resolve(EXIT.ok);
+    });
   });
+}
+
+/** Ends the process when stopping hangs. The timer does not keep it alive when nothing else does. */
+function limitStop(code: number, log: Log): () => void {
+  const timer = setTimeout(() => {
+    log.error({ limitMs: STOP_MS }, "stopping takes too long: ended with something still open");
+    process.exit(code === EXIT.ok ? EXIT.failure : code);
+  }, STOP_MS).unref();
+  return () => {
+    clearTimeout(timer);
+  };
 }

@@ -1,0 +1,169 @@
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+
+import { AgentError } from "../contract/errors.ts";
+import { packageVersion } from "../version.ts";
+import { EXIT } from "./exit.ts";
+import { createProcessIo } from "./io.ts";
+import type { AgentCommandOptions } from "./agent.ts";
+import type { AskOptions } from "./ask.ts";
+import type { CloneCommandOptions } from "./clone.ts";
+import type { DoctorOptions } from "./doctor.ts";
+import type { CliIo } from "./io.ts";
+import type { VarsOptions } from "./vars.ts";
+
+const EXIT_HELP = `
+Exit codes: 0 done; 1 the agent answered an error, or doctor found something to mend; 2 the command line or the configuration is wrong;
+3 no agent answers there; 70 the agent ended by an error that nobody caught.
+
+Environment: VIRGO_ADDRESS host:port of the gateway, VIRGO_USER and VIRGO_TOKEN to authenticate, STATE_DIRECTORY the agent's state folder.`;
+
+/**
+ * Runs one command line (without node and script) and returns its exit code. Each command's code is loaded when it is called: `agent` must not wait
+ * for what only `doctor` needs, nor a client for the agent.
+ */
+export async function runCli(argv: readonly string[], io: CliIo = createProcessIo()): Promise<number> {
+  let code: number = EXIT.ok;
+  const program = createProgram(io, (ended) => {
+    code = ended;
+  });
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return code;
+  } catch (thrown) {
+    // It has printed its message, or the help that was asked for.
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (!(thrown instanceof AgentError)) throw thrown;
+    io.error(`${thrown.code} ${thrown.message}\n`);
+    return codeOf(thrown);
+  }
+}
+
+/** What commands throw is what kept them from asking; the agent's own errors are answers. */
+function codeOf(error: AgentError): number {
+  if (error.code === "ARGUMENT") return EXIT.usage;
+  return error.code === "DENIED" ? EXIT.failure : EXIT.unreachable;
+}
+
+type Ended = (code: number) => void;
+
+function createProgram(io: CliIo, ended: Ended): Command {
+  const program = new Command("virgo")
+    .description(
+      "An agent for single-board computers: named functions of real devices, invoked from the network and driven by streamed variables.",
+    )
+    .version(packageVersion())
+    .addHelpText("after", EXIT_HELP)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => io.out(text), writeErr: (text) => io.error(text) });
+  addAgent(program, io, ended);
+  addClone(program, io, ended);
+  addQuestions(program, io, ended);
+  addConfig(program, io, ended);
+  addDoctor(program, io, ended);
+  return program;
+}
+
+function addAgent(program: Command, io: CliIo, ended: Ended): void {
+  program
+    .command("agent")
+    .description("run the agent until Ctrl-C or SIGTERM")
+    .option("-c, --config <file>", "configuration (default: virgo.yaml, then /etc/virgo/virgo.yaml)")
+    .option("--state <folder>", "where listen.json and what is durable goes (default: $STATE_DIRECTORY, then state)")
+    .option("--board <board>", "auto, sim or a board file, instead of the configuration's")
+    .action(async (options: AgentCommandOptions) => {
+      const { agentCommand } = await import("./agent.ts");
+      ended(await agentCommand(options, io));
+    });
+}
+
+function addClone(program: Command, io: CliIo, ended: Ended): void {
+  withTarget(program.command("clone"))
+    .description("call a function of a device on the agent: virgo clone lamp.beam low")
+    .argument("<function>", "device.function")
+    .argument("[args...]", "its arguments")
+    .option("--lease <ms>", "how long the command stands without being repeated", wholeNumber)
+    .option(
+      "--keep",
+      "repeat the command (lease 500 ms if none is given) until Ctrl-C; then the lease ends and the device makes itself safe",
+    )
+    .option("--priority <n>", "0 to 255; the highest live lease wins", wholeNumber)
+    .option("--deadline <ms>", "give up when it has not been done by then", wholeNumber)
+    .option("--node <id>", "the node to do it, or ANY")
+    .action(async (name: string, args: string[], options: CloneCommandOptions) => {
+      const { cloneCommand } = await import("./clone.ts");
+      ended(await cloneCommand(name, args, options, io));
+    });
+}
+
+function addQuestions(program: Command, io: CliIo, ended: Ended): void {
+  withTarget(program.command("devices"))
+    .description("list the devices with their state, who holds them, and their functions")
+    .action(async (options: AskOptions) => {
+      const { devicesCommand } = await import("./devices.ts");
+      ended(await devicesCommand(options, io));
+    });
+  withTarget(program.command("describe"))
+    .description("show everything about one device: options, functions, ranges, holder, last events")
+    .argument("<id>", "the device")
+    .action(async (id: string, options: AskOptions) => {
+      const { describeCommand } = await import("./devices.ts");
+      ended(await describeCommand(id, options, io));
+    });
+  withTarget(program.command("vars"))
+    .description("list the variables with value, unit, age and source")
+    .argument("[pattern]", "names to show; * stands for any letters")
+    .option("-w, --watch", "print every change until Ctrl-C")
+    .action(async (pattern: string | undefined, options: VarsOptions) => {
+      const { varsCommand } = await import("./vars.ts");
+      ended(await varsCommand(pattern, options, io));
+    });
+}
+
+function addConfig(program: Command, io: CliIo, ended: Ended): void {
+  const config = program.command("config").description("check a configuration, or print its schema");
+  config
+    .command("check")
+    .description("report every mistake in a configuration, without opening anything")
+    .argument("[file]", "the configuration (default: virgo.yaml, then /etc/virgo/virgo.yaml)")
+    .option("--json", "print JSON")
+    .action(async (file: string | undefined, options: { json?: boolean }) => {
+      const { configCheckCommand } = await import("./config.ts");
+      ended(configCheckCommand(file, options, io));
+    });
+  config
+    .command("schema")
+    .description("print the JSON Schema of the configuration, for editors")
+    .action(async () => {
+      const { configSchemaCommand } = await import("./config.ts");
+      ended(configSchemaCommand(io));
+    });
+}
+
+function addDoctor(program: Command, io: CliIo, ended: Ended): void {
+  program
+    .command("doctor")
+    .description("look at this machine: what the agent can use, what is missing, and the command that mends it")
+    .option("-c, --config <file>", "look at what this configuration needs (default: virgo.yaml, then /etc/virgo/virgo.yaml, if there)")
+    .option("--state <folder>", "the agent's state folder")
+    .option("--json", "print JSON")
+    .action(async (options: DoctorOptions) => {
+      const { doctorCommand } = await import("./doctor.ts");
+      ended(await doctorCommand(options, io));
+    });
+}
+
+/** What every command takes that talks to an agent. */
+function withTarget(command: Command): Command {
+  return command
+    .option("--host <host>", "where the agent is (default: VIRGO_ADDRESS, then listen.json of the state folder, then 127.0.0.1)")
+    .option("--port <port>", "port of its gateway (default: 6390)")
+    .option("--state <folder>", "state folder of an agent on this machine")
+    .option("--user <name>", "name to authenticate with (default: VIRGO_USER)")
+    .option("--token <token>", "token to authenticate with (default: VIRGO_TOKEN, which other users of this machine cannot see)")
+    .option("--json", "print JSON");
+}
+
+function wholeNumber(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("A whole number is expected.");
+}
