@@ -2,6 +2,7 @@ import fc from "fast-check";
 import t from "tap";
 
 import { callDevice, createFakeDeviceContext, openDevice, optionErrors, pinTrace } from "../../helpers/fake-device-context.ts";
+import { expectCode } from "../../contract/board.ts";
 import { gpio } from "../../../drivers/gpio/index.ts";
 import { lightDriver } from "../../../drivers/gpio/light.ts";
 import { pwmText, type PwmOutput } from "../../../agent/contract/board.ts";
@@ -191,6 +192,12 @@ t.test("options that do not fit are refused with what to do", (t) => {
   ];
   for (const [options, expected] of cases) t.match(optionErrors(lightDriver, options).join("; "), expected, JSON.stringify(options));
   t.end();
+});
+
+t.test("options that went past the schema open nothing", async (t) => {
+  const context = createFakeDeviceContext();
+  await expectCode(t, "ARGUMENT", ["lamp", "exactly one"], () => lightDriver.open(context, { safe: "off" }));
+  t.same(context.board.world.claimed(), []);
 });
 
 t.test("the ports a light claims are known before it opens", (t) => {
