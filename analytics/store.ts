@@ -246,10 +246,11 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
     },
     names: () => names.filter((_, slot) => updates[slot] !== 0),
     onChange: (listener) => changes.onChange(listener),
-    set(name, value, source) {
+    set(name, value, source, freshMs) {
       const known = slotByName.get(name);
       check(name, known ?? NO_SLOT, value);
       const slot = known ?? addSlot(name);
+      if (freshMs !== undefined && !Object.hasOwn(declared, name)) staleMs[slot] = freshMs;
       if (typeof value === "number") putNumber(slot, value, source, clock.monotonicMs());
       else putOther(slot, typeof value === "object" ? value.slice() : value, source, clock.monotonicMs());
     },

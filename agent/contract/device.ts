@@ -40,8 +40,11 @@ export interface DeviceContext {
   readonly id: string;
   readonly board: Board;
   readonly clock: Clock;
-  /** Publishes `<id>.<name>` as a variable. */
-  publish(name: string, value: VariableValue): void;
+  /**
+   * Publishes `<id>.<name>` as a variable. State that changes only when it is published holds until then; what is measured again and again
+   * says with `freshMs` how long one measurement may be relied on.
+   */
+  publish(name: string, value: VariableValue, freshMs?: number): void;
   /** Reports that the device can no longer be trusted; the supervisor makes it safe. */
   fault(error: unknown): void;
   variable(name: string): Variable | undefined;

@@ -32,7 +32,8 @@ export interface VariableReader {
  * many bytes, FULL when no slot is free: nothing is changed then, and what was there goes on ageing.
  */
 export interface VariableWriter {
-  set(name: string, value: VariableValue, source: string): void;
+  /** `freshMs`: how long the value may be relied on, where the configuration declares nothing; its default when absent. */
+  set(name: string, value: VariableValue, source: string, freshMs?: number): void;
 }
 
 export type Variables = VariableReader & VariableWriter;

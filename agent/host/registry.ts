@@ -54,9 +54,9 @@ export function createRegistry({ specs, board, clock, variables, supervisor, log
   const unpublished = new Set<string>();
 
   /** A full store must not stop a device from working: what it publishes is lost, and said once per variable. */
-  function publishOrLog(name: string, value: VariableValue, id: string): void {
+  function publishOrLog(name: string, value: VariableValue, id: string, freshMs: number): void {
     try {
-      variables.set(name, value, id);
+      variables.set(name, value, id, freshMs);
     } catch (error) {
       if (unpublished.has(name)) return;
       unpublished.add(name);
@@ -75,8 +75,8 @@ export function createRegistry({ specs, board, clock, variables, supervisor, log
           id,
           board,
           clock,
-          publish(name, value) {
-            publishOrLog(`${id}.${name}`, value, id);
+          publish(name, value, freshMs = Infinity) {
+            publishOrLog(`${id}.${name}`, value, id, freshMs);
           },
           fault(error) {
             if (slot === undefined) early ??= error;

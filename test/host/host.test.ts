@@ -235,6 +235,15 @@ t.test("what a device publishes is a variable; a full store costs it the variabl
   t.equal(await text("CLONE lamp.on"), "true");
 });
 
+t.test("what a device publishes holds until it publishes again, unless it says for how long", async (t) => {
+  const { clock, variables, opened, text } = await rig({ lamp: { line: "GPIO17" } });
+  await text("CLONE LEASE 60000 lamp.on");
+  opened[0]!.publish("measured", 3, 500);
+  await clock.advance(10_000);
+  t.equal(variables.get("lamp.on")?.stale, false);
+  t.equal(variables.get("lamp.measured")?.stale, true);
+});
+
 t.test("DEVICES and DESCRIBE show functions with their parameters and ranges, state, holder and what happened", async (t) => {
   const { clock, ask, text } = await rig({ lamp: { line: "GPIO17", group: "front" }, lost: { line: "GPIO99" } });
   await text("CLONE LEASE 300 lamp.dim 30");
