@@ -48,7 +48,7 @@ function memoryFolder(fallback: string): string {
   const mount = readFileSync("/proc/mounts", "utf8")
     .split("\n")
     .map((line) => line.split(" "))
-    .find(([, place, kind]) => place === "/dev/shm" && kind === "tmpfs");
+    .findLast(([, place, kind]) => place === "/dev/shm" && kind === "tmpfs");
   if (mount === undefined || (mount[3] ?? "").split(",").includes("noexec")) return fallback;
   const room = statfsSync("/dev/shm");
   return room.bavail * room.bsize > 1.5 * MEMORY_MIB * 1024 * 1024 ? "/dev/shm" : fallback;

@@ -9,8 +9,11 @@ target=$3
 
 if [ -e "$target/linux" ]; then exit 0; fi
 
-mkdir -p "$(dirname "$target")"
-work=$(mktemp -d "$(dirname "$target")/build.XXXXXX")
+cache=$(dirname "$target")
+mkdir -p "$cache"
+# Nobody else builds here while the lock is held: what is there was left behind by a build that was killed.
+rm -rf "$cache"/build.*
+work=$(mktemp -d "$cache/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -22,7 +25,7 @@ echo "board: building the kernel with $(nproc) jobs, 4 to 10 minutes"
 cp "$config" "$work/tree/.config"
 cd "$work/tree"
 make ARCH=um olddefconfig >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-make ARCH=um -j"$(nproc)" linux modules 2>&1 | tee "$work/log" | awk '++n % 200 == 0 { print "board: " n " build steps of about 1500"; fflush() }' || {
+make ARCH=um -j"$(nproc)" linux modules 2>&1 | tee "$work/log" | awk '++n % 200 == 0 { print "board: " n " build steps of about 1600"; fflush() }' || {
   tail -n 60 "$work/log"
   exit 1
 }
