@@ -82,9 +82,9 @@ export default {
     {
       name: "only-the-wiring-sees-everything",
       comment:
-        "Drivers and analytics are put together in agent/agent.ts, agent/main.ts and agent/cli. Elsewhere take them as parameters, typed by the contract.",
+        "Drivers and analytics are put together in agent/agent.ts (with modules.ts and info.ts), agent/main.ts and agent/cli. Elsewhere take them as parameters, typed by the contract.",
       severity: "error",
-      from: { path: "^agent/", pathNot: ["^agent/(agent|main)\\.ts$", "^agent/cli/"] },
+      from: { path: "^agent/", pathNot: ["^agent/(agent|info|main|modules)\\.ts$", "^agent/cli/"] },
       to: { path: "^(drivers|analytics)/" },
     },
     {
