@@ -92,6 +92,7 @@ export function missingPackages(): readonly string[] {
   const missing = missingOf(RUN_TOOLS);
   if (!existsSync(kernelIn(targetFolder()).linux)) {
     missing.push(...missingOf(BUILD_TOOLS));
+    if (!existsSync("/usr/include/stdio.h")) missing.push("libc6-dev");
     if (!existsSync(SOURCE)) missing.push(SOURCE_PACKAGE);
   }
   return [...new Set(missing)].sort();
