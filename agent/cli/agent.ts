@@ -6,10 +6,11 @@ import { problemText } from "../config/problem.ts";
 import { packageVersion } from "../version.ts";
 import { bannerText } from "./banner.ts";
 import { EXIT } from "./exit.ts";
-import { configFile, loadWhole, NO_CONFIG } from "./load.ts";
+import { configFile, DEVICE_MODULES, loadWhole, NO_CONFIG } from "./load.ts";
 import { stateFolder } from "./target.ts";
 import type { Agent } from "../agent.ts";
 import type { AgentConfig } from "../config/load.ts";
+import type { DeviceModule } from "../contract/device.ts";
 import type { Log } from "../contract/log.ts";
 import type { CliIo } from "./io.ts";
 
@@ -22,14 +23,18 @@ export interface AgentCommandOptions {
 /** Devices have time limits of their own to become safe; what has not ended by then never will. */
 const STOP_MS = 8000;
 
-/** `virgo agent`: runs the agent until it is stopped. With mistakes in the configuration nothing is opened. */
-export async function agentCommand(options: AgentCommandOptions, io: CliIo): Promise<number> {
+/** `virgo agent`: runs the agent, with the drivers of `modules`, until it is stopped. With mistakes in the configuration nothing is opened. */
+export async function agentCommand(
+  options: AgentCommandOptions,
+  io: CliIo,
+  modules: readonly DeviceModule[] = DEVICE_MODULES,
+): Promise<number> {
   const file = configFile(options.config);
   if (file === undefined) {
     io.error(`${NO_CONFIG}\n`);
     return EXIT.usage;
   }
-  const { config, problems, warnings } = loadWhole(file, options.board);
+  const { config, problems, warnings } = loadWhole(file, options.board, modules);
   for (const problem of [...problems, ...warnings]) io.error(`${problemText(problem)}\n`);
   if (config === undefined) return EXIT.usage;
   return run(config, stateFolder(options.state, io.env), io);

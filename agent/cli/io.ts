@@ -7,7 +7,7 @@ export interface CliIo {
   error(text: string): void;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
-  /** Aborted when the command is to end: Ctrl-C, SIGTERM. A command that never looks at it is ended by the signal itself. */
+  /** Aborted when the command is to end: Ctrl-C, SIGTERM, the terminal closed. A command that never looks at it is ended by the signal itself. */
   readonly stop: AbortSignal;
 }
 
@@ -17,7 +17,7 @@ export function createProcessIo(): CliIo {
 
   function watchSignals(): AbortController {
     const controller = new AbortController();
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => controller.abort());
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => controller.abort());
     return controller;
   }
 
