@@ -6,7 +6,8 @@ import { problemText } from "../config/problem.ts";
 import { packageVersion } from "../version.ts";
 import { bannerText } from "./banner.ts";
 import { EXIT } from "./exit.ts";
-import { configFile, DEVICE_MODULES, loadWhole, NO_CONFIG } from "./load.ts";
+import { deviceModules } from "../modules.ts";
+import { configFile, loadWhole, NO_CONFIG } from "./load.ts";
 import { stateFolder } from "./target.ts";
 import type { Agent } from "../agent.ts";
 import type { AgentConfig } from "../config/load.ts";
@@ -27,7 +28,7 @@ const STOP_MS = 8000;
 export async function agentCommand(
   options: AgentCommandOptions,
   io: CliIo,
-  modules: readonly DeviceModule[] = DEVICE_MODULES,
+  modules: readonly DeviceModule[] = deviceModules,
 ): Promise<number> {
   const file = configFile(options.config);
   if (file === undefined) {

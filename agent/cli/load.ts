@@ -5,6 +5,7 @@ import { checkRule } from "../../analytics/rule.ts";
 import { loadConfig } from "../config/load.ts";
 import { deviceModules } from "../modules.ts";
 import type { LoadedConfig } from "../config/load.ts";
+import type { DeviceModule } from "../contract/device.ts";
 
 /** Where a configuration is looked for when none is named. */
 export const DEFAULT_CONFIG_FILES = ["virgo.yaml", "/etc/virgo/virgo.yaml"] as const;
@@ -18,9 +19,9 @@ export function configFile(asked: string | undefined): string | undefined {
 export const NO_CONFIG = `no configuration: neither ${DEFAULT_CONFIG_FILES.join(" nor ")} is there; name one with --config FILE`;
 
 /** Reads a configuration and checks all of it, rules as well. `board` is used instead of the file's. */
-export function loadWhole(file: string, board?: string): LoadedConfig {
+export function loadWhole(file: string, board?: string, modules: readonly DeviceModule[] = deviceModules): LoadedConfig {
   const language = createLanguage();
-  return loadConfig(file, deviceModules, {
+  return loadConfig(file, modules, {
     checkRule: (name, rule) => checkRule(name, rule, language),
     ...(board !== undefined && { board }),
   });

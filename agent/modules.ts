@@ -1,0 +1,5 @@
+import { gpio } from "../drivers/gpio/index.ts";
+import type { DeviceModule } from "./contract/device.ts";
+
+/** The drivers that come with the agent. */
+export const deviceModules: readonly DeviceModule[] = [gpio];
