@@ -68,7 +68,7 @@ export function row(figure: Figure): Row {
 function numberText(value: number | null): string {
   if (value === null) return "";
   if (Number.isInteger(value) || Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
-  return value.toPrecision(3).replace(/\.?0+$/, "");
+  return String(Number(value.toPrecision(3)));
 }
 
 function metText(met: boolean | null): string {
