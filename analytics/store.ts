@@ -77,6 +77,9 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
   const highest = new Float64Array(columns).fill(Number.MAX_VALUE);
   /** Declared with a range: takes numbers only. */
   const ranged = new Uint8Array(columns);
+  const isDeclared = new Uint8Array(columns);
+  /** Published by devices, and by nobody else. */
+  const owned = new Uint8Array(columns);
   const positions = createPositions();
   const changes = createChanges(capacity, (slot) => names[slot] as string);
 
@@ -86,6 +89,7 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
     const slot = addSlot(name);
     units[slot] = unit;
     staleMs[slot] = limitMs;
+    isDeclared[slot] = 1;
     if (min !== undefined) lowest[slot] = min;
     if (max !== undefined) highest[slot] = max;
     ranged[slot] = min !== undefined || max !== undefined ? 1 : 0;
@@ -118,6 +122,12 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
     return value.length * BYTES_PER_NUMBER <= maxVariableBytes && value.every(Number.isFinite);
   }
 
+  /** Why a stream or client may not store `value` in `slot`. */
+  function objection(name: string, slot: number, value: VariableValue): AgentError {
+    if (owned[slot] === 0) return misfit(name, slot, value);
+    return new AgentError("DENIED", `${name} is published by ${sources[slot] ?? ""}; nothing else can set it`);
+  }
+
   /** Why `value` does not fit. */
   function misfit(name: string, slot: number, value: VariableValue): AgentError {
     if (typeof value === "number") {
@@ -137,10 +147,6 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
       "ARGUMENT",
       `${name} has ${list.length} numbers and number ${at + 1} is ${String(list[at])}; finite numbers are expected`,
     );
-  }
-
-  function check(name: string, slot: number, value: VariableValue): void {
-    if (!fits(slot, value)) throw misfit(name, slot, value);
   }
 
   function stamp(slot: number, source: string, nowMs: number): void {
@@ -181,7 +187,7 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
       if (slot === NO_SLOT) fresh.add(checkName(name));
       const bytes = Buffer.from(text, "utf8");
       const value = readValue(bytes, 0, bytes.length);
-      check(name, slot, value);
+      if (owned[slot] === 1 || !fits(slot, value)) throw objection(name, slot, value);
       if (names.length + fresh.size > capacity) throw full(name);
       return value;
     });
@@ -206,7 +212,7 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
       if (worded) return;
       worded = true;
       const name = textAt(bytes, nameStart, nameEnd);
-      if (slot >= 0) refusal = misfit(name, slot, value).message;
+      if (slot >= 0) refusal = objection(name, slot, value).message;
       else refusal = VARIABLE_NAME.test(name) ? full(name).message : badName(name).message;
     }
 
@@ -217,7 +223,7 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
       },
       takeNumber(bytes, nameStart, nameEnd, value) {
         const slot = slotAt(bytes, nameStart, nameEnd);
-        if (slot < 0 || !fits(slot, value)) {
+        if (slot < 0 || owned[slot] === 1 || !fits(slot, value)) {
           refuse(bytes, nameStart, nameEnd, slot, value);
           return;
         }
@@ -227,7 +233,7 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
       },
       takeValue(bytes, nameStart, nameEnd, value) {
         const slot = slotAt(bytes, nameStart, nameEnd);
-        if (slot < 0 || !fits(slot, value)) {
+        if (slot < 0 || owned[slot] === 1 || !fits(slot, value)) {
           refuse(bytes, nameStart, nameEnd, slot, value);
           return;
         }
@@ -248,9 +254,10 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
     onChange: (listener) => changes.onChange(listener),
     set(name, value, source, freshMs) {
       const known = slotByName.get(name);
-      check(name, known ?? NO_SLOT, value);
+      if (!fits(known ?? NO_SLOT, value)) throw misfit(name, known ?? NO_SLOT, value);
       const slot = known ?? addSlot(name);
-      if (freshMs !== undefined && !Object.hasOwn(declared, name)) staleMs[slot] = freshMs;
+      if (isDeclared[slot] === 0) staleMs[slot] = freshMs ?? defaultStaleMs;
+      if (freshMs !== undefined) owned[slot] = 1;
       if (typeof value === "number") putNumber(slot, value, source, clock.monotonicMs());
       else putOther(slot, typeof value === "object" ? value.slice() : value, source, clock.monotonicMs());
     },

@@ -32,7 +32,10 @@ export interface VariableReader {
  * many bytes, FULL when no slot is free: nothing is changed then, and what was there goes on ageing.
  */
 export interface VariableWriter {
-  /** `freshMs`: how long the value may be relied on, where the configuration declares nothing; its default when absent. */
+  /**
+   * With `freshMs` the value is a device's own: it may be relied on for that long where the configuration declares nothing, and neither streams nor
+   * clients may set that name (DENIED): rules believe what devices say of themselves.
+   */
   set(name: string, value: VariableValue, source: string, freshMs?: number): void;
 }
 
@@ -46,7 +49,7 @@ export interface VariablePair {
 
 /** What the VAR verbs see of the variable store. */
 export interface VariableStore extends Variables {
-  /** Takes pairs as a stream would: `11.2` is a number, `true` a boolean, `[1 2 3]` a list, `"11.2"` and the rest text. All or none; throws as `set` does. */
+  /** Takes pairs as a stream would: `11.2` is a number, `true` a boolean, `[1 2 3]` a list, `"11.2"` and the rest text. All or none; throws as `set` does, and DENIED for a device's own. */
   setPairs(pairs: readonly VariablePair[], source: string): void;
   /** The positional view: 500 slots filled in order of arrival, the 501st pair into slot 0 again. Only those filled so far; devices' own values have no slot. */
   slots(): readonly VariablePair[];

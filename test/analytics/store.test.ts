@@ -146,6 +146,28 @@ t.test("a list that was set is the store's own", (t) => {
   t.end();
 });
 
+t.test("a device's own value holds as long as the device says, and nobody else can set it", (t) => {
+  const { clock, store, counts, intake, send } = bench({ "lamp.hot": { staleMs: 100 } });
+  store.set("lamp.on", true, "lamp", Infinity);
+  store.set("lamp.hot", false, "lamp", Infinity);
+  store.set("sonar.distance", 2, "sonar", 50);
+  clock.advanceNow(86_400_000);
+  t.match(store.get("lamp.on"), { stale: false, ageMs: 86_400_000 });
+  t.equal(store.get("lamp.hot")?.stale, true, "unless the configuration declares otherwise");
+  t.equal(store.get("sonar.distance")?.stale, true);
+  send("lamp.on=false,sonar.distance=9,other=1\n");
+  t.match(counts, { pairs: 1, refused: 2 });
+  t.equal(intake.lastRefusal(), "lamp.on is published by lamp; nothing else can set it");
+  t.equal(
+    refusal(() => {
+      store.setPairs([{ name: "lamp.on", text: "false" }], "client");
+    }),
+    "DENIED lamp.on is published by lamp; nothing else can set it",
+  );
+  t.match(store.get("lamp.on"), { value: true, source: "lamp", updates: 1 });
+  t.end();
+});
+
 t.test("a full store refuses new names, keeps serving the old ones, and always has room for declared ones", (t) => {
   const { store, counts, intake, send } = bench({ declared: { staleMs: 100 } }, { maxVariables: 4, maxVariableBytes: 64 });
   for (let i = 0; i < 10; i++) send(`v${i}=${i}\n`);
