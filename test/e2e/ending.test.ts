@@ -1,0 +1,94 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import t from "tap";
+
+import { connectRaw } from "../helpers/raw-client.ts";
+import { eventually } from "../helpers/start-agent.ts";
+
+const TRACED_AGENT = fileURLToPath(new URL("./traced-agent.ts", import.meta.url));
+
+/** Exit states of each kind, on lines of their own. */
+const DEVICES = `
+devices:
+  lamp: { driver: light, line: GPIO17 }
+  beacon: { driver: light, line: GPIO18, safe: "on" }
+  pump: { driver: relay, line: GPIO22, activeLow: true, onExit: "off" }
+  contactor: { driver: relay, line: GPIO23, onExit: hold }
+  siren: { driver: relay, line: GPIO24, onExit: { value: true } }
+  idle: { driver: light, line: GPIO25 }
+  tracer: { driver: tracer, lines: [GPIO17, GPIO18, GPIO22, GPIO23, GPIO24, GPIO25], file: TRACE }
+`;
+
+/** Every line's whole life: claimed at its safe level, driven, taken to its exit state, given back. Nothing else. */
+const LIVES = {
+  GPIO17: "output:low high low release:low",
+  GPIO18: "output:high low high release:low",
+  GPIO22: "output:high low high release:low",
+  GPIO23: "output:low high release:low",
+  GPIO24: "output:low high release:low",
+  GPIO25: "output:low release:low",
+};
+
+interface Child {
+  readonly process: ChildProcess;
+  ask(line: string): Promise<string>;
+  /** Exit code or signal, and what the pins did. */
+  readonly ended: Promise<{ readonly how: number | string; readonly trace: unknown; readonly listening: boolean }>;
+}
+
+async function startTracedAgent(t: { teardown(handler: () => unknown): void }): Promise<Child> {
+  const folder = mkdtempSync(join(tmpdir(), "virgo-ending-"));
+  const [config, state, trace] = [join(folder, "virgo.yaml"), join(folder, "state"), join(folder, "trace.json")];
+  const listen = "node: traced\nboard: sim\nlisten: { clone: false, gateway: 127.0.0.1:0 }\n";
+  writeFileSync(config, `${listen}${DEVICES.replace("TRACE", trace)}`);
+  const child = spawn(process.execPath, ["--import", "tsx", TRACED_AGENT, config, state], {
+    stdio: ["ignore", "ignore", "inherit"],
+    // The test runner's own loaders are none of the child's business.
+    env: { PATH: process.env["PATH"] },
+  });
+  const listenFile = join(state, "listen.json");
+  const ended = new Promise<Awaited<Child["ended"]>>((resolve) => {
+    child.once("exit", (code, signal) => {
+      const text = existsSync(trace) ? readFileSync(trace, "utf8") : "null";
+      resolve({ how: signal ?? code ?? -1, trace: JSON.parse(text), listening: existsSync(listenFile) });
+    });
+  });
+  t.teardown(() => {
+    child.kill("SIGKILL");
+    rmSync(folder, { recursive: true, force: true });
+  });
+  await eventually(() => existsSync(listenFile));
+  const { gateway } = JSON.parse(readFileSync(listenFile, "utf8")) as { gateway: string };
+  const ask = async (line: string): Promise<string> => {
+    const client = await connectRaw(gateway);
+    client.send(`${line}\r\n`);
+    client.end();
+    return client.rest();
+  };
+  for (const call of ["lamp.on", "beacon.off", "pump.on", "contactor.on", "siren.on"]) await ask(`CLONE ${call}`);
+  return { process: child, ask, ended };
+}
+
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+  t.test(`${signal}: every actuator is in its exit state before the process ends, and no pin did anything else`, async (t) => {
+    const child = await startTracedAgent(t);
+    child.process.kill(signal);
+    child.process.kill(signal);
+    t.same(await child.ended, { how: 0, trace: LIVES, listening: false });
+  });
+}
+
+for (const [how, call] of [
+  ["an exception thrown by a driver where nobody catches it", "tracer.explode"],
+  ["a rejection that a driver leaves unhandled", "tracer.reject"],
+] as const) {
+  t.test(`${how}: every actuator is in its exit state before the process ends`, async (t) => {
+    const child = await startTracedAgent(t);
+    await child.ask(`CLONE ${call}`);
+    t.same(await child.ended, { how: 70, trace: LIVES, listening: false });
+  });
+}
