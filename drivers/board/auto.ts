@@ -1,12 +1,14 @@
-import type { Board } from "../../agent/contract/board.ts";
-import { lineRef } from "../../agent/contract/board.ts";
+import { lineRef, type Board } from "../../agent/contract/board.ts";
 import type { BoardDefinition } from "../../agent/contract/board-definition.ts";
 import type { Clock } from "../../agent/contract/clock.ts";
 import type { Log } from "../../agent/contract/log.ts";
+import type { Roots } from "./linux/sysfs-file.ts";
 
 export interface OpenBoardOptions {
   readonly clock: Clock;
   readonly log: Log;
+  /** Where the kernel shows itself; the machine's own folders when absent. */
+  readonly roots?: Roots;
   /** The board file that comes with the agent for a machine of this model, for `auto`; undefined when there is none. */
   definitionFor?(model: string): BoardDefinition | undefined;
 }
@@ -17,17 +19,17 @@ export interface OpenBoardOptions {
  * The board not asked for is not loaded, nor are its native packages.
  */
 export async function openBoard(choice: "auto" | "sim" | BoardDefinition, options: OpenBoardOptions): Promise<Board> {
-  const { clock, log } = options;
+  const { clock, log, roots } = options;
   if (choice === "sim" || (choice !== "auto" && choice.kind === "sim")) {
     const { createSimBoard } = await import("./sim/sim-board.ts");
     const lines = choice === "sim" ? {} : offsetsOf(choice);
     return createSimBoard(Object.keys(lines).length === 0 ? { clock } : { clock, lines });
   }
   const { createLinuxBoard, readModel } = await import("./linux/linux-board.ts");
-  if (choice !== "auto") return createLinuxBoard({ definition: choice, log });
-  const model = readModel();
+  if (choice !== "auto") return createLinuxBoard({ definition: choice, log, roots });
+  const model = readModel(roots);
   const definition = model === undefined ? undefined : options.definitionFor?.(model);
-  return createLinuxBoard({ definition, log });
+  return createLinuxBoard({ definition, log, roots });
 }
 
 /** The simulated board has one chip; a pin map's offsets are taken as that chip's. */

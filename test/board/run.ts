@@ -51,7 +51,7 @@ async function runFile(kernel: BoardKernel, file: string, timeoutS: number): Pro
   const environment: Record<string, string> = { BOARD_TEST: file, TAP_TIMEOUT: String(Math.max(1, timeoutS - 15)) };
   if (underCi()) environment["CI"] = "1";
   const startedMs = performance.now();
-  const result = await bootBoard(kernel, { command: 'node --import ./test/tools/typescript.mjs "$BOARD_TEST"', environment, timeoutS });
+  const result = await bootBoard(kernel, { command: 'node --import tsx "$BOARD_TEST"', environment, timeoutS });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
   const tap = readTap(result.output);
   const hidden = hiddenFailure(result, tap);

@@ -8,7 +8,16 @@ import type { Log } from "../../../agent/contract/log.ts";
 import { createEdgeListeners, keysOf, MAX_DEBOUNCE_US, type BackendLine, type GpioBackend } from "./gpio-backend.ts";
 import { findLine, lineKey, type PinMap } from "./line-lookup.ts";
 import { consumerOf, readSysfsChips } from "./sysfs-chips.ts";
-import { deniedError, holderOf, readAttribute, systemCode, waitForAccess, writeAttribute, type Roots } from "./sysfs-file.ts";
+import {
+  deniedError,
+  holderOf,
+  readAttribute,
+  systemCode,
+  waitForAccess,
+  writeAttribute,
+  writeIfPossible,
+  type Roots,
+} from "./sysfs-file.ts";
 
 export interface SysfsBackendOptions {
   readonly roots: Roots;
@@ -44,7 +53,7 @@ export async function createSysfsBackend(options: SysfsBackendOptions): Promise<
       if (actual === (direction === "in" ? "in" : "out")) return gpio;
       throw new AgentError("IO", `${line.key} stays an ${actual}put: its chip or the kernel refuses another direction`);
     } catch (thrown) {
-      writeAttribute(join(roots.sys, "class/gpio/unexport"), String(number));
+      writeIfPossible(join(roots.sys, "class/gpio/unexport"), String(number));
       throw thrown instanceof AgentError ? thrown : new AgentError("IO", `${line.key}: ${messageOf(thrown)}`, { cause: thrown });
     }
   }
@@ -102,7 +111,9 @@ async function exportLine(owner: string, { key }: BackendLine, number: number, {
   }
   const files = ["value", "direction", "active_low", "edge"].map((name) => join(folder, name)).filter((path) => existsSync(path));
   const refused = await waitForAccess(files);
-  if (refused !== undefined) throw deniedError(refused, "gpio");
+  if (refused === undefined) return;
+  writeIfPossible(join(gpio, "unexport"), String(number));
+  throw deniedError(refused, "gpio");
 }
 
 function exportError(thrown: unknown, owner: string, key: string, number: number, roots: Roots): AgentError {

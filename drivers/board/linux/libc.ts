@@ -2,7 +2,7 @@ import { getSystemErrorMap } from "node:util";
 
 import { AgentError, messageOf } from "../../../agent/contract/errors.ts";
 
-/** The system calls Node has no function for. Each throws a `SystemFailure`-shaped AgentError of code IO, except where it says otherwise. */
+/** The system calls Node has no function for. They throw IO with the system's word for it. */
 export interface Libc {
   /** `ioctl` with a structure; 0, or the error number. */
   ioctl(fd: number, request: number, structure: Buffer): number;
@@ -11,12 +11,10 @@ export interface Libc {
   /** A counter that wakes whoever waits for its descriptor. */
   eventfd(): number;
   epollCreate(): number;
-  /** Waits for input on `fd` once; `epollRearm` waits again. `token` comes back from `epollWait`. */
+  /** Waits for input on `fd` once; `epollRearm` waits again. Whoever waits on `epollFd` gets `token`. */
   epollAdd(epollFd: number, fd: number, token: number): void;
   epollRearm(epollFd: number, fd: number, token: number): void;
   epollRemove(epollFd: number, fd: number): void;
-  /** Blocks this thread until something is ready, at most `timeoutMs`; the tokens of what is. */
-  epollWait(epollFd: number, timeoutMs: number): number[];
 }
 
 const F_SETFL = 4;
@@ -28,13 +26,9 @@ const EPOLL_CTL_DEL = 2;
 const EPOLL_CTL_MOD = 3;
 const EPOLLIN = 0x001;
 const EPOLLONESHOT = 1 << 30;
-const EINTR = 4;
-
-/** Ready descriptors taken up per wait. */
-const WAIT_EVENTS = 64;
 
 /** `struct epoll_event` is packed on x86 and aligned elsewhere. */
-const EPOLL_EVENT = process.arch === "x64" || process.arch === "ia32" ? { bytes: 12, token: 4 } : { bytes: 16, token: 8 };
+export const EPOLL_EVENT = process.arch === "x64" || process.arch === "ia32" ? { bytes: 12, tokenAt: 4 } : { bytes: 16, tokenAt: 8 };
 
 /** Loads the package koffi and binds the functions. Rejects NOT_READY naming the package when it is missing or does not run here. */
 export async function loadLibc(): Promise<Libc> {
@@ -59,11 +53,7 @@ export async function loadLibc(): Promise<Libc> {
   const epollControl: (epollFd: number, operation: number, fd: number, event: Buffer) => number = library.func(
     "int epoll_ctl(int epollFd, int operation, int fd, void *event)",
   );
-  const epollWait: (epollFd: number, events: Buffer, count: number, timeoutMs: number) => number = library.func(
-    "int epoll_wait(int epollFd, void *events, int count, int timeoutMs)",
-  );
   const event = Buffer.alloc(EPOLL_EVENT.bytes);
-  const events = Buffer.alloc(EPOLL_EVENT.bytes * WAIT_EVENTS);
 
   function checked(call: string, result: number): number {
     if (result >= 0) return result;
@@ -72,7 +62,7 @@ export async function loadLibc(): Promise<Libc> {
 
   function control(epollFd: number, operation: number, fd: number, token: number): void {
     event.writeUInt32LE(EPOLLIN | EPOLLONESHOT, 0);
-    event.writeUInt32LE(token, EPOLL_EVENT.token);
+    event.writeUInt32LE(token, EPOLL_EVENT.tokenAt);
     checked("epoll_ctl", epollControl(epollFd, operation, fd, event));
   }
 
@@ -91,13 +81,6 @@ export async function loadLibc(): Promise<Libc> {
     },
     epollRemove(epollFd, fd) {
       control(epollFd, EPOLL_CTL_DEL, fd, 0);
-    },
-    epollWait(epollFd, timeoutMs) {
-      const count = epollWait(epollFd, events, WAIT_EVENTS, timeoutMs);
-      if (count < 0 && koffi.errno() !== EINTR) checked("epoll_wait", count);
-      const tokens: number[] = [];
-      for (let i = 0; i < count; i++) tokens.push(events.readUInt32LE(i * EPOLL_EVENT.bytes + EPOLL_EVENT.token));
-      return tokens;
     },
   };
 }

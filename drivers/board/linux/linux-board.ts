@@ -21,7 +21,7 @@ export interface LinuxBoardOptions {
   /** What a board file says; nothing is known but what the kernel tells when absent. */
   readonly definition?: BoardDefinition | undefined;
   readonly log: Log;
-  readonly roots?: Roots;
+  readonly roots?: Roots | undefined;
 }
 
 /** What a board is called in its device tree; undefined on machines without one. */

@@ -1,10 +1,11 @@
 import { closeSync, writeSync } from "node:fs";
-import { extname } from "node:path";
+import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 
 import { AgentError, messageOf } from "../../../agent/contract/errors.ts";
 import type { Cancel } from "../../../agent/contract/clock.ts";
-import type { Libc } from "./libc.ts";
+import { EPOLL_EVENT, type Libc } from "./libc.ts";
+import { POLLER_THREAD, type PollerThreadData } from "./poller-thread.ts";
 
 /**
  * Waits for input on any number of descriptors, in one thread of its own. Never on Node's own thread pool: there each waiting line
@@ -20,12 +21,8 @@ export interface Poller {
   watch(fd: number, ready: () => void, failed: (error: AgentError) => void): Cancel;
 }
 
-export interface PollerThreadData {
-  readonly epollFd: number;
-}
-
 /** What the thread hears when it shall end. */
-export const STOP_TOKEN = 0;
+const STOP_TOKEN = 0;
 
 const WAKE = Buffer.from(new BigUint64Array([1n]).buffer);
 
@@ -50,11 +47,15 @@ export function createPoller(libc: Libc): Poller {
     const epollFd = libc.epollCreate();
     const wakeFd = libc.eventfd();
     libc.epollAdd(epollFd, wakeFd, STOP_TOKEN);
-    // Compiled, both files end in .js; run from source, in .ts.
-    const worker = new Worker(new URL(`./poller-thread${extname(import.meta.url)}`, import.meta.url), {
-      name: "virgo-edges",
-      workerData: { epollFd } satisfies PollerThreadData,
-    });
+    const data: PollerThreadData = {
+      epollFd,
+      stopToken: STOP_TOKEN,
+      koffiPath: createRequire(import.meta.url).resolve("koffi"),
+      eventBytes: EPOLL_EVENT.bytes,
+      tokenAt: EPOLL_EVENT.tokenAt,
+    };
+    // The options of the process are for programs that are files.
+    const worker = new Worker(POLLER_THREAD, { eval: true, execArgv: [], name: "virgo-edges", workerData: data });
     function stop(): void {
       writeSync(wakeFd, WAKE);
     }

@@ -15,6 +15,7 @@ import {
   systemCode,
   waitForAccess,
   writeAttribute,
+  writeIfPossible,
   type Roots,
 } from "./sysfs-file.ts";
 
@@ -89,7 +90,7 @@ export async function openPwmChannel(owner: string, found: PwmChannel, periodNs:
     setUp(folder, key, periodNs);
     return outputOf(found, folder, periodNs);
   } catch (thrown) {
-    unexport(found);
+    writeIfPossible(join(chipFolder, "unexport"), String(channel));
     throw toAgentError(thrown);
   }
 }
@@ -133,10 +134,6 @@ function exportChannel(owner: string, { key, chipFolder, channel }: PwmChannel, 
   }
 }
 
-function unexport({ chipFolder, channel }: PwmChannel): void {
-  writeAttribute(join(chipFolder, "unexport"), String(channel));
-}
-
 /**
  * The kernel refuses a period below the duty, so a duty that was left goes first; an enabled channel at duty 0 stays as it is until its period is right,
  * because chips refuse every change as long as what they woke up with is out of their range.
@@ -173,7 +170,7 @@ function setUpError(thrown: unknown, key: string, name: string, periodNs: number
 }
 
 function outputOf(found: PwmChannel, folder: string, periodNs: number): PwmOutput {
-  const { key } = found;
+  const { key, chipFolder, channel } = found;
   const dutyFd = openSync(join(folder, "duty_cycle"), constants.O_WRONLY);
   const text = Buffer.alloc(DIGITS);
   let open = true;
@@ -203,7 +200,7 @@ function outputOf(found: PwmChannel, folder: string, periodNs: number): PwmOutpu
         writeAttribute(join(folder, "enable"), "0");
       } finally {
         closeSync(dutyFd);
-        unexport(found);
+        writeAttribute(join(chipFolder, "unexport"), String(channel));
       }
     },
   };

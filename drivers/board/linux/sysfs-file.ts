@@ -36,6 +36,16 @@ export function writeAttribute(path: string, text: string): void {
   writeFileSync(path, text);
 }
 
+/** The same where an error before matters more: giving back what did not open. Whether it was written. */
+export function writeIfPossible(path: string, text: string): boolean {
+  try {
+    writeFileSync(path, text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** A device tree property that lists texts, each ended by NUL; empty when there is none. */
 export function readProperty(path: string): string[] {
   const text = readText(path);
