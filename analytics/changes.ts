@@ -6,32 +6,65 @@ export interface Changes {
   onChange(listener: (names: ReadonlySet<string>) => void): Cancel;
 }
 
+/** Set and not told yet. */
+const DIRTY = 1;
+/** Among the names the listeners are being told. */
+const TOLD = 2;
+
 /**
  * The first change of a turn is told when the code that made it returns, so that a rule answers without waiting for other sockets; further changes
  * of that turn are told together at its end. What listeners set belongs to the next turn: rules that set each other off cannot starve the sockets.
  */
-export function createChanges(capacity: number, nameOf: (slot: number) => string): Changes {
+export function createChanges(capacity: number, names: readonly string[], slotOf: (name: string) => number | undefined): Changes {
   let listeners: readonly ((names: ReadonlySet<string>) => void)[] = [];
-  const isDirty = new Uint8Array(capacity);
-  const dirty = new Int32Array(capacity);
+  const marks = new Uint8Array(capacity);
+  let dirty = new Int32Array(capacity);
   let dirtyCount = 0;
-  /** Handed to every listener, filled anew each time. */
-  const names = new Set<string>();
+  let told = new Int32Array(capacity);
+  let toldCount = 0;
   let toldThisTurn = false;
+
+  function* toldNames(): Generator<string, undefined> {
+    for (let i = 0; i < toldCount; i++) yield names[told[i] as number] as string;
+    return undefined;
+  }
+
+  /** A view, not a copy: a listener that looks for a few names in a stream's hundreds pays for those few. */
+  const view: ReadonlySet<string> = {
+    get size() {
+      return toldCount;
+    },
+    has(name) {
+      const slot = slotOf(name);
+      return slot !== undefined && ((marks[slot] as number) & TOLD) !== 0;
+    },
+    forEach(visit) {
+      for (const name of toldNames()) visit(name, name, view);
+    },
+    *entries() {
+      for (const name of toldNames()) yield [name, name];
+      return undefined;
+    },
+    keys: toldNames,
+    values: toldNames,
+    [Symbol.iterator]: toldNames,
+  };
 
   function tell(): void {
     toldThisTurn = true;
     setImmediate(endTurn);
-    for (let i = 0; i < dirtyCount; i++) {
-      const slot = dirty[i] as number;
-      isDirty[slot] = 0;
-      names.add(nameOf(slot));
-    }
+    [dirty, told] = [told, dirty];
+    toldCount = dirtyCount;
     dirtyCount = 0;
+    for (let i = 0; i < toldCount; i++) marks[told[i] as number] = TOLD;
     try {
-      for (const listener of listeners) listener(names);
+      for (const listener of listeners) listener(view);
     } finally {
-      names.clear();
+      for (let i = 0; i < toldCount; i++) {
+        const slot = told[i] as number;
+        marks[slot] = (marks[slot] as number) & DIRTY;
+      }
+      toldCount = 0;
     }
   }
 
@@ -42,8 +75,9 @@ export function createChanges(capacity: number, nameOf: (slot: number) => string
 
   return {
     mark(slot) {
-      if (isDirty[slot] === 1 || listeners.length === 0) return;
-      isDirty[slot] = 1;
+      const mark = marks[slot] as number;
+      if ((mark & DIRTY) !== 0 || listeners.length === 0) return;
+      marks[slot] = mark | DIRTY;
       dirty[dirtyCount] = slot;
       dirtyCount += 1;
       if (dirtyCount === 1 && !toldThisTurn) queueMicrotask(tell);

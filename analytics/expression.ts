@@ -79,7 +79,9 @@ function numberOf(value: unknown): number {
 
 function extreme(list: unknown, choose: (a: number, b: number) => number): number {
   if (!Array.isArray(list) || list.length === 0) throw new AgentError("ARGUMENT", "a list of at least one number is expected");
-  return list.map(numberOf).reduce((a, b) => choose(a, b));
+  let found = numberOf(list[0]);
+  for (let i = 1; i < list.length; i++) found = choose(found, numberOf(list[i]));
+  return found;
 }
 
 function understand(environment: Environment, text: string): Understood {

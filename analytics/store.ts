@@ -81,7 +81,7 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
   /** Published by devices, and by nobody else. */
   const owned = new Uint8Array(columns);
   const positions = createPositions();
-  const changes = createChanges(capacity, (slot) => names[slot] as string);
+  const changes = createChanges(capacity, names, (name) => slotByName.get(name));
 
   for (const [name, declaration] of Object.entries(declared)) declare(name, declaration);
 

@@ -23,7 +23,10 @@ export interface Variable {
 export interface VariableReader {
   get(name: string): Variable | undefined;
   names(): readonly string[];
-  /** Called at most once per turn with the names that were set since, each once, whatever their number of updates. */
+  /**
+   * Called at most once per turn with the names that were set since, each once, whatever their number of updates. The set is only good during
+   * the call: looking for one name costs no more when a thousand changed.
+   */
   onChange(listener: (names: ReadonlySet<string>) => void): Cancel;
 }
 

@@ -255,6 +255,39 @@ t.test("listeners are told once per turn, each name once, and what they set belo
   t.end();
 });
 
+t.test("what listeners are given is a set of names while they are told, and empty afterwards", async (t) => {
+  const { store, send } = bench();
+  store.set("quiet", 1, "test");
+  let kept: ReadonlySet<string> = new Set();
+  store.onChange((names) => {
+    kept = names;
+    t.equal(names.size, 2);
+    t.strictSame([names.has("a"), names.has("b"), names.has("quiet"), names.has("unknown")], [true, true, false, false]);
+    const visited: string[] = [];
+    names.forEach((name, same) => visited.push(name, same));
+    t.strictSame(visited, ["a", "a", "b", "b"]);
+    t.strictSame(
+      [[...names], [...names.keys()], [...names.values()]],
+      [
+        ["a", "b"],
+        ["a", "b"],
+        ["a", "b"],
+      ],
+    );
+    t.strictSame(
+      [...names.entries()],
+      [
+        ["a", "a"],
+        ["b", "b"],
+      ],
+    );
+  });
+  send("a=1,b=1\n");
+  await settled();
+  t.strictSame([kept.size, kept.has("a"), [...kept]], [0, false, []]);
+  t.end();
+});
+
 t.test("a listener that throws does not leave the others deaf", async (t) => {
   const { store } = bench();
   const told: string[][] = [];
