@@ -81,15 +81,18 @@ function checkConfig(source: YamlSource, modules: readonly DeviceModule[], optio
   problems.push(...board.problems);
   const devices = checkDevices(source, raw["devices"], modules, board.value);
   problems.push(...devices.problems);
+  const warnings: Problem[] = [];
   if (options.checkRule !== undefined) {
     const variables = Object.keys(fieldsOf(fieldsOf(raw["analytics"])["variables"]));
-    problems.push(...checkRules(source, raw["rules"], { devices, variables }, options.checkRule));
+    const rules = checkRules(source, raw["rules"], { devices, variables }, options.checkRule);
+    problems.push(...rules.problems);
+    warnings.push(...rules.warnings);
   }
   if (shape.value === undefined || problems.length > 0) return { problems: inReadingOrder(problems), warnings: [] };
   problems.push(...contradictions(source, shape.value));
   if (problems.length > 0) return { problems: inReadingOrder(problems), warnings: [] };
   const config = { ...withAbsoluteFiles(source.file, shape.value), file: source.file, board: board.value, devices: devices.devices };
-  return { config, problems, warnings: warningsOf(source, config) };
+  return { config, problems, warnings: [...warnings, ...warningsOf(source, config)] };
 }
 
 function checkBoard(source: YamlSource, spec: unknown): { readonly value: BoardChoice; readonly problems: readonly Problem[] } {

@@ -34,27 +34,40 @@ export interface Known {
   readonly variables: readonly string[];
 }
 
-/** Each rule by itself, then against the devices and the declared variables. */
-export function checkRules(source: YamlSource, raw: unknown, known: Known, checkRule: CheckRule): readonly Problem[] {
-  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) return [];
-  return Object.entries(raw).flatMap(([name, fields]) => {
-    const path = ["rules", name];
-    // What does not fit the schema was reported with the file's outer shape.
-    const rule = check(source, path, fields, ruleSchema).value;
-    return rule === undefined ? [] : checkOne(source, path, rule, known, checkRule(name, rule));
-  });
+export interface CheckedRules {
+  readonly problems: readonly Problem[];
+  /** Variables that nobody declared: a stream may still set them. */
+  readonly warnings: readonly Problem[];
 }
 
-function checkOne(source: YamlSource, path: Path, rule: RuleFields, known: Known, checked: ReturnType<CheckRule>): readonly Problem[] {
-  if ("problems" in checked) {
-    return checked.problems.map(({ field, offset, message }) =>
-      source.problemWithin([...path, field], offset, `${path.join(".")}.${field}: ${message}`),
-    );
+/** Each rule by itself, then against the devices and the declared variables. */
+export function checkRules(source: YamlSource, raw: unknown, known: Known, checkRule: CheckRule): CheckedRules {
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  const rules = typeof raw === "object" && raw !== null && !Array.isArray(raw) ? Object.entries(raw) : [];
+  for (const [name, fields] of rules) {
+    const path = ["rules", name];
+    const rule = check(source, path, fields, ruleSchema).value;
+    // What does not fit the schema was reported with the file's outer shape.
+    if (rule === undefined) continue;
+    const checked = checkRule(name, rule);
+    if ("problems" in checked) {
+      problems.push(...mistakes(source, path, checked.problems));
+      continue;
+    }
+    problems.push(...deviceProblems(source, path, rule, checked.rule, known.devices));
+    for (const read of checked.rule.reads.filter((variable) => !isKnown(variable, known))) {
+      const meant = whatElse(read, known);
+      (meant === undefined ? warnings : problems).push(unknownRead(source, path, rule, read, meant));
+    }
   }
-  return [
-    ...deviceProblems(source, path, rule, checked.rule, known.devices),
-    ...checked.rule.reads.flatMap((name) => readProblems(source, path, rule, name, known)),
-  ];
+  return { problems, warnings };
+}
+
+function mistakes(source: YamlSource, path: Path, found: readonly RuleMistake[]): readonly Problem[] {
+  return found.map(({ field, offset, message }) =>
+    source.problemWithin([...path, field], offset, `${path.join(".")}.${field}: ${message}`),
+  );
 }
 
 function deviceProblems(
@@ -76,22 +89,31 @@ function deviceProblems(
   return problem === undefined ? [] : [problem];
 }
 
-/** A name that is neither a declared variable nor a value of a declared device would never have a value, and the rule would never hold. */
-function readProblems(source: YamlSource, path: Path, rule: RuleFields, name: string, known: Known): readonly Problem[] {
-  const owner = name.split(".", 1)[0] ?? name;
-  const isDeviceValue = name !== owner && known.devices.ids.includes(owner);
-  if (known.variables.includes(name) || isDeviceValue) return [];
-  const field = rule.when.includes(name) ? "when" : "call";
-  const reason = `${path.join(".")} reads ${name}, and there is no such variable`;
-  return [source.problemWithin([...path, field], offsetOf(rule[field], name), reason, whatElse(name, owner, known))];
+function isKnown(name: string, { devices, variables }: Known): boolean {
+  const owner = ownerOf(name);
+  return variables.includes(name) || (name !== owner && devices.ids.includes(owner));
 }
 
-function whatElse(name: string, owner: string, { devices: { ids }, variables }: Known): string {
+/** `lights` of `lights.on`, the name itself otherwise. */
+function ownerOf(name: string): string {
+  return name.split(".", 1)[0] ?? name;
+}
+
+function unknownRead(source: YamlSource, path: Path, rule: RuleFields, name: string, meant: string | undefined): Problem {
+  const field = rule.when.includes(name) ? "when" : "call";
+  const reason = `${path.join(".")} reads ${name}, and there is no such variable`;
+  return source.problemWithin([...path, field], offsetOf(rule[field], name), reason, meant ?? "declare it under analytics.variables");
+}
+
+/** What a name that nobody declared was probably meant to be; undefined when it is like nothing that is there. */
+function whatElse(name: string, { devices: { ids }, variables }: Known): string | undefined {
+  const owner = ownerOf(name);
   if (name === owner && ids.includes(name)) return `a device is no value by itself: write for example ${name}.on`;
   const variable = nearest(name, variables);
   if (variable !== undefined) return `did you mean ${variable}?`;
-  const device = name === owner ? undefined : nearest(owner, ids);
-  return device === undefined ? "declare it under analytics.variables" : `did you mean ${device}${name.slice(owner.length)}?`;
+  if (name === owner) return undefined;
+  const device = nearest(owner, ids);
+  return device === undefined ? `there is no device ${owner}` : `did you mean ${device}${name.slice(owner.length)}?`;
 }
 
 /** Where the name stands in the expression, as a whole word. */

@@ -272,7 +272,6 @@ rules:
       "virgo.yaml:4:27: rules.a reads batery_v, and there is no such variable; did you mean battery_v?",
       "virgo.yaml:5:14: rules.b reads lights, and there is no such variable; a device is no value by itself: write for example lights.on",
       "virgo.yaml:5:45: rules.b calls lampp.on, and there is no device lampp; did you mean lamp?",
-      "virgo.yaml:7:39: rules.d reads wanted, and there is no such variable; declare it under analytics.variables",
       "virgo.yaml:7:57: rules.d.leaseMs is 5, below 30 ms; a light takes leases from 30 to 60000 ms",
       "virgo.yaml:8:14: rules.e reads lihts.on, and there is no such variable; did you mean lights.on?",
       "virgo.yaml:8:30: rules.e calls nothing.on, and there is no device nothing; declare it under devices",
@@ -414,5 +413,15 @@ t.test("a board file is found beside the configuration, by its path, or by its n
   t.match(load(t, "board: raspberry-pi-5").config?.board, { name: "Raspberry Pi 5" });
   t.match(load(t, "board: auto", mine, { board: "mine.yaml" }).config?.board, { name: "mine" }, "an option of the caller wins");
   t.equal(load(t, "board: nonsense", {}, { board: "sim" }).config?.board, "sim");
+  t.end();
+});
+
+t.test("a rule may read what nobody declared, since a stream may set it: that is a warning", (t) => {
+  const { config, problems, warnings } = load(t, `devices: { ${LAMP} }\nrules: { a: { when: speed_mps > 3, call: lamp.on() } }`);
+  t.strictSame(problems, []);
+  t.same(Object.keys(config?.rules ?? {}), ["a"]);
+  t.match(warnings.map(problemText), [
+    /virgo\.yaml:2:21: rules\.a reads speed_mps, and there is no such variable; declare it under analytics\.variables$/,
+  ]);
   t.end();
 });
