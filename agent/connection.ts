@@ -305,7 +305,7 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
     state = "draining";
     timer?.();
     timer = undefined;
-    if (paused) socket.resume();
+    if (paused && drained <= limits.drainBytes) socket.resume();
     const codec = conversation?.codec;
     if (codec === undefined || !codec.oneShot || codec.spoken || inputEnded) endOutput();
     else awaitRest(clock.monotonicMs() + limits.drainMs);
@@ -332,14 +332,11 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
     else if (codec?.spoken === true) endOutput();
   }
 
-  /** As long as answers are outstanding the connection must stay. */
+  /** The client may still read what it was sent: closing now, with input unread, could cost it that. */
   function dropNoMore(): void {
-    if (state === "closing") {
-      paused = true;
-      socket.pause();
-    } else {
-      socket.destroySoon();
-    }
+    paused = true;
+    socket.pause();
+    endOutput();
   }
 
   function endOutput(): void {

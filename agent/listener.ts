@@ -156,6 +156,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       });
     });
     if (connections.size > 0) {
+      // Neither the clock's timers nor a connection that is not read keep the process alive until this is over.
+      const awake = setInterval(() => undefined, CLOSE_MS);
       const cancel = clock.after(CLOSE_MS, () => {
         for (const connection of connections) connection.destroy();
       });
@@ -164,6 +166,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
         for (const connection of connections) connection.finish();
       });
       cancel();
+      clearInterval(awake);
     }
     await stopped;
   }

@@ -124,6 +124,18 @@ t.test("a classic request gets its 500 bytes and a clean end, also when 3000 byt
   t.equal(listener.stats.socketErrors, 0);
 });
 
+t.test("whoever sends on after a mistake still gets the answers that were on their way", async (t) => {
+  const listener = await startEchoListener(t, MODERN);
+  const client = await connectRaw(listener.address);
+  client.socket.on("error", () => undefined);
+  client.send("BIG 300000\r\n*x\r\n");
+  client.send(Buffer.alloc(1_000_000, "x"));
+  const received = await client.take(300_011);
+  t.match(received.slice(300_011), /^(-SYNTAX |$)/);
+  t.equal(received.slice(0, 9), "$300000\r\n");
+  client.destroy();
+});
+
 t.test("a classic reply that comes later, calls and mistakes", async (t) => {
   const listener = await startEchoListener(t);
   const later = await connectRaw(listener.address);
@@ -176,25 +188,32 @@ t.test("silence ends a classic request, but not the start of a verb", async (t) 
   verb.destroy();
 });
 
-t.test("a classic client that stays is closed after the drain time, one that sends on and on after the drain bytes", async (t) => {
-  const clock = createFakeClock();
-  const listener = await startEchoListener(t, { clock, limits: { drainBytes: 10_000 } });
-  const stays = await connectRaw(listener.address);
-  stays.send("lamp.on\r\n");
-  t.equal(await stays.rest(), ACKNOWLEDGED);
-  await settled();
-  t.equal(listener.stats.open, 1);
-  await clock.advance(200);
-  await eventually(() => listener.stats.open === 0);
-  stays.destroy();
-  const floods = await connectRaw(listener.address);
-  floods.socket.on("error", () => undefined);
-  floods.send("lamp.on\0");
-  t.equal(await floods.take(500), ACKNOWLEDGED);
-  floods.send(Buffer.alloc(20_000));
-  await eventually(() => listener.stats.open === 0);
-  floods.destroy();
-});
+t.test(
+  "a classic client that stays is closed after the drain time, one that sends on and on is not read after the drain bytes",
+  async (t) => {
+    const clock = createFakeClock();
+    const listener = await startEchoListener(t, { clock, limits: { drainBytes: 10_000 } });
+    const stays = await connectRaw(listener.address);
+    stays.send("lamp.on\r\n");
+    t.equal(await stays.rest(), ACKNOWLEDGED);
+    await settled();
+    t.equal(listener.stats.open, 1);
+    await clock.advance(200);
+    await eventually(() => listener.stats.open === 0);
+    stays.destroy();
+    const floods = await connectRaw(listener.address);
+    floods.socket.on("error", () => undefined);
+    floods.send("lamp.on\0");
+    t.equal(await floods.take(500), ACKNOWLEDGED);
+    floods.send(Buffer.alloc(20_000_000));
+    await eventually(() => listener.stats.bytesIn > 10_000);
+    for (let i = 0; i < 20; i++) await settled();
+    t.ok(listener.stats.bytesIn < 1_000_000, "it stopped reading");
+    await clock.advance(200);
+    await eventually(() => listener.stats.open === 0);
+    floods.destroy();
+  },
+);
 
 t.test("what a handler throws is answered IO, logged, and harms nobody", async (t) => {
   const listener = await startEchoListener(t, MODERN);
