@@ -268,6 +268,17 @@ t.test("a pair longer than the limit is dropped, counted once, and what follows 
   t.end();
 });
 
+t.test("a long list is read whole, in pieces, and byte by byte", (t) => {
+  const numbers = Array.from({ length: 720 }, (_, i) => i / 8);
+  const bytes = Buffer.from(`a=1,scan=[${numbers.join(" ")}],b=2\n`);
+  for (const size of [1, 7, 300, 1000, bytes.length]) {
+    const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
+    const expected = [["a", 1] as const, ["scan", numbers] as const, ["b", 2] as const];
+    t.strictSame(read(chunks, "abandon", bytes.length), { ...WELL, pairs: expected }, `${size} bytes at a time`);
+  }
+  t.end();
+});
+
 t.test("a pair that a connection's end cuts off is not taken: half a number is a wrong number", (t) => {
   t.strictSame(read([Buffer.from("a=1\nbattery_v=12")], "abandon"), { ...WELL, torn: 1, pairs: [["a", 1]] });
   t.strictSame(read([Buffer.from("a=1\n  ")], "abandon"), { ...WELL, pairs: [["a", 1]] });
