@@ -374,6 +374,8 @@ async function fuzzRequests(
       }),
     );
     if (warmMib === 0 && tally.requests >= WARM_UP * plan.requests) warmMib = residentMib(target.agent.pid);
+    if (tally.requests < nextWord && tally.requests < plan.requests) continue;
+    nextWord += plan.requests / 20;
     options.progress(
       `${tally.requests} of ${plan.requests} requests, ${tally.errors} named errors, ${residentMib(target.agent.pid).toFixed(0)} MiB`,
     );
