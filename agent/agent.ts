@@ -173,9 +173,14 @@ function openClone(
 async function startRules({ config, clock, log }: AgentOptions, service: Service, variables: VariableStore): Promise<Engine | undefined> {
   const entries = Object.entries(config.rules);
   if (entries.length === 0) return undefined;
-  const [{ compileRule }, { startEngine }] = await Promise.all([import("../analytics/rule.ts"), import("../analytics/engine.ts")]);
+  const [{ createLanguage }, { compileRule }, { startEngine }] = await Promise.all([
+    import("../analytics/expression.ts"),
+    import("../analytics/rule.ts"),
+    import("../analytics/engine.ts"),
+  ]);
+  const language = createLanguage();
   const leases = new Map(config.devices.map(({ id, common, driver }) => [id, common.leaseMs ?? driver.lease.defaultMs]));
-  const rules = entries.map(([name, rule]) => compileRule(name, rule));
+  const rules = entries.map(([name, rule]) => compileRule(name, rule, language));
   return startEngine({ rules, variables, service, leaseMsOf: (device) => leases.get(device) ?? 0, clock, log });
 }
 

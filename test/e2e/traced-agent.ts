@@ -1,4 +1,4 @@
-// The real agent command with one driver more, run as a process by ending.test.ts: it throws where nobody catches, and writes down what the pins did.
+// The real agent command with one driver more, run as a process by ending.test.ts and in the virtual board: it throws where nobody catches, and writes down what the pins did.
 import { writeFileSync } from "node:fs";
 
 import { z } from "zod";
@@ -18,9 +18,9 @@ const tracer = defineDriver({
   lease: STILL_LEASE,
   claims: () => [],
   async open({ board, clock }, { lines, file }) {
-    const { world } = board as SimBoard;
+    const { world } = board as Partial<SimBoard>;
     process.on("exit", () => {
-      writeFileSync(file, JSON.stringify(Object.fromEntries(lines.map((line) => [line, pinTrace(world, line)]))));
+      if (world !== undefined) writeFileSync(file, JSON.stringify(Object.fromEntries(lines.map((line) => [line, pinTrace(world, line)]))));
     });
     return {
       functions: {
