@@ -2,7 +2,7 @@ import { z } from "zod";
 
 const MIB = 1024 * 1024;
 
-/** Every bound of the network side, each with its default; what runs into one is answered LIMIT or FULL and names it. */
+/** Every bound of the network side, each with its default; PROTOCOL.md says what happens at each. */
 export const limitsSchema = z.strictObject({
   maxConnections: z.int().min(1).max(100_000).default(12_000).describe("connections open at once, per listener"),
   maxRequestBytes: z

@@ -51,6 +51,8 @@ for (const file of productFiles()) {
 const percent = total === 0 ? 0 : (100 * covered) / total;
 if (percent < OVERALL_LINES_PERCENT) complaints.push(`${percent.toFixed(1)} % of the lines run; at least ${OVERALL_LINES_PERCENT} % must`);
 
-console.log(`coverage: ${percent.toFixed(1)} % of ${total} lines; at least ${OVERALL_LINES_PERCENT} %, and all of the supervisor, must run`);
+console.log(
+  `coverage: ${percent.toFixed(1)} % of ${total} lines; at least ${OVERALL_LINES_PERCENT} %, and all of the supervisor, must run`,
+);
 for (const complaint of complaints) console.error(complaint);
 if (complaints.length > 0) process.exitCode = 1;
