@@ -6,6 +6,7 @@ import t, { type Test } from "tap";
 
 import { virgo } from "../helpers/fake-io.ts";
 import { eventually } from "../helpers/start-agent.ts";
+import { plainNode } from "../helpers/tools.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "agent", "main.ts");
 
@@ -20,7 +21,10 @@ interface Started {
 
 /** The program in a process of its own. */
 function start(t: Test, args: readonly string[], cwd: string): Started {
-  const child = spawn(process.execPath, ["--import", "tsx", MAIN, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(...plainNode(["--import", "tsx", MAIN, ...args]), {
+    cwd,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let out = "";
   let error = "";
   child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));

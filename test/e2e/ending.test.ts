@@ -8,6 +8,7 @@ import t from "tap";
 
 import { connectRaw } from "../helpers/raw-client.ts";
 import { eventually } from "../helpers/start-agent.ts";
+import { plainNode } from "../helpers/tools.ts";
 
 const TRACED_AGENT = fileURLToPath(new URL("./traced-agent.ts", import.meta.url));
 
@@ -45,10 +46,8 @@ async function startTracedAgent(t: { teardown(handler: () => unknown): void }): 
   const [config, state, trace] = [join(folder, "virgo.yaml"), join(folder, "state"), join(folder, "trace.json")];
   const listen = "node: traced\nboard: sim\nlisten: { clone: false, gateway: 127.0.0.1:0 }\n";
   writeFileSync(config, `${listen}${DEVICES.replace("TRACE", trace)}`);
-  const child = spawn(process.execPath, ["--import", "tsx", TRACED_AGENT, config, state], {
+  const child = spawn(...plainNode(["--import", "tsx", TRACED_AGENT, config, state]), {
     stdio: ["ignore", "ignore", "inherit"],
-    // The test runner's own loaders are none of the child's business.
-    env: { PATH: process.env["PATH"] },
   });
   const listenFile = join(state, "listen.json");
   const ended = new Promise<Awaited<Child["ended"]>>((resolve) => {

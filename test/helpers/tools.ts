@@ -18,6 +18,14 @@ function isExecutable(path: string): boolean {
   }
 }
 
+/**
+ * Starts node as a user does, by `env` with an empty environment: the test runner puts its loaders and its coverage into every process it can, and coverage
+ * of lines that another loader laid out differently spoils that of the tests. The process is node itself: `env` gives its place to it.
+ */
+export function plainNode(args: readonly string[]): readonly [command: string, args: readonly string[]] {
+  return ["env", ["-i", `PATH=${process.env["PATH"] ?? ""}`, process.execPath, ...args]];
+}
+
 /** What a command prints when `input` is all it is given, one character per byte. Its exit code does not matter. */
 export function run(command: string, args: readonly string[], input = ""): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -15,11 +15,13 @@ interface Counter {
 type Summary = Readonly<Record<string, { readonly lines: Counter; readonly branches: Counter }>>;
 
 /** Lines of the whole product that the tests run, percent. */
-const OVERALL_LINES_PERCENT = 90;
+const OVERALL_LINES_PERCENT = 95;
 /** Files in which every line and every branch is run: the gate every movement passes. */
-const COMPLETE = /^agent\/host\/supervisor.*\.ts$/;
+const COMPLETE = /^agent\/host\/(supervisor.*|lease)\.ts$/;
 /** Code that only runs on a Linux kernel with GPIO lines: the virtual board tests it (`npm run test:board`), not tap. */
 const ON_THE_BOARD = /^drivers\/board\/linux\//;
+/** Two lines that the tests run in processes of their own, as users do. */
+const AS_A_PROCESS = "agent/main.ts";
 
 const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, verbatimModuleSyntax: true, removeComments: true };
 
@@ -33,7 +35,7 @@ const complaints: string[] = [];
 let total = 0;
 let covered = 0;
 for (const file of productFiles()) {
-  if (ON_THE_BOARD.test(file)) continue;
+  if (ON_THE_BOARD.test(file) || file === AS_A_PROCESS) continue;
   const measured = summary[resolve(file)];
   if (measured !== undefined) {
     total += measured.lines.total;

@@ -9,6 +9,7 @@ import { openBoard } from "../../../drivers/board/auto.ts";
 import { expectCode } from "../../contract/board.ts";
 import { createFakeClock } from "../../helpers/fake-clock.ts";
 import { createFakeLog } from "../../helpers/fake-log.ts";
+import { plainNode } from "../../helpers/tools.ts";
 
 const options = { clock: createFakeClock(), log: createFakeLog() };
 
@@ -68,7 +69,7 @@ t.test("the simulated board loads no native package", (t) => {
     const maps = readFileSync("/proc/self/maps", "utf8");
     console.log(JSON.stringify({ kind: board.describe().kind, native: /koffi|epoll\\.node/.test(maps) }));
   `;
-  const said = execFileSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", program], {
+  const said = execFileSync(...plainNode(["--import", "tsx", "--input-type=module", "-e", program]), {
     encoding: "utf8",
   });
   t.same(JSON.parse(said), { kind: "sim", native: false });

@@ -12,6 +12,7 @@ import type { AgentError } from "../../../../agent/contract/errors.ts";
 import { errnoName, errnoText, loadLibc } from "../../../../drivers/board/linux/libc.ts";
 import { createPoller } from "../../../../drivers/board/linux/poller.ts";
 import { expectCode } from "../../../contract/board.ts";
+import { plainNode } from "../../../helpers/tools.ts";
 
 const libc = await loadLibc();
 const poller = createPoller(libc);
@@ -174,7 +175,7 @@ t.test("a process that exits while edges are waited for does not wait for them",
     ["exit", 5],
     ["throw", 1],
   ] as const) {
-    const child = spawn(process.execPath, ["--import", "tsx", file, how], {
+    const child = spawn(...plainNode(["--import", "tsx", file, how]), {
       stdio: ["pipe", "pipe", "ignore"],
     });
     const ended = once(child, "exit");
@@ -195,7 +196,9 @@ t.test("without koffi the error names the package and how to get it", async (t) 
     await loadLibc().catch((error) => console.log(error.code + " " + error.message));
   `;
   const imports = ["--import", "tsx", "--import", `data:text/javascript,${encodeURIComponent(register)}`];
-  const said = execFileSync(process.execPath, [...imports, "--input-type=module", "-e", program], { encoding: "utf8" });
+  const said = execFileSync(...plainNode([...imports, "--input-type=module", "-e", program]), {
+    encoding: "utf8",
+  });
   t.match(said, /^NOT_READY package koffi does not load on linux-\w+ \(Cannot find package 'koffi'\); run: npm install koffi\n$/);
 });
 
