@@ -84,7 +84,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
     const clone = openClone(options, host, journal, closers);
     const services = [clone, createVariablesService({ variables })];
-    const engine = await startRules(options, host, variables);
+    const engine = await startRules(options, host, variables, journal);
     if (engine !== undefined) closers.push(() => engine.close());
     const sources = await startSources(options, variables);
     for (const { source } of sources) closers.push(() => source.close());
@@ -170,7 +170,12 @@ function openClone(
 }
 
 /** The rule language is loaded only where there are rules. */
-async function startRules({ config, clock, log }: AgentOptions, service: Service, variables: VariableStore): Promise<Engine | undefined> {
+async function startRules(
+  { config, clock, log }: AgentOptions,
+  service: Service,
+  variables: VariableStore,
+  journal: Journal,
+): Promise<Engine | undefined> {
   const entries = Object.entries(config.rules);
   if (entries.length === 0) return undefined;
   const [{ createLanguage }, { compileRule }, { startEngine }] = await Promise.all([
@@ -181,7 +186,7 @@ async function startRules({ config, clock, log }: AgentOptions, service: Service
   const language = createLanguage();
   const leases = new Map(config.devices.map(({ id, common, driver }) => [id, common.leaseMs ?? driver.lease.defaultMs]));
   const rules = entries.map(([name, rule]) => compileRule(name, rule, language));
-  return startEngine({ rules, variables, service, leaseMsOf: (device) => leases.get(device) ?? 0, clock, log });
+  return startEngine({ rules, variables, service, leaseMsOf: (device) => leases.get(device) ?? 0, journal, clock, log });
 }
 
 /** A source, and where it listens if it does. */

@@ -1,10 +1,12 @@
 import { messageOf, type AgentError, type ErrorCode } from "../agent/contract/errors.ts";
 import { isPending } from "../agent/contract/value.ts";
+import { valueText } from "./value.ts";
 import type { CompiledRule } from "./rule.ts";
 import type { Cancel, Clock } from "../agent/contract/clock.ts";
+import type { Journal } from "../agent/contract/journal.ts";
 import type { Log } from "../agent/contract/log.ts";
 import type { ByteString, Caller, Reply, Request, Service } from "../agent/contract/request.ts";
-import type { VariableReader } from "../agent/contract/variable.ts";
+import type { VariableReader, VariableValue } from "../agent/contract/variable.ts";
 
 export interface EngineOptions {
   /** In the order of the configuration: of several rules that hold for one device, the first one calls. */
@@ -14,6 +16,8 @@ export interface EngineOptions {
   readonly service: Service;
   /** The lease of a call that asks for none, milliseconds. */
   readonly leaseMsOf: (device: string) => number;
+  /** Where it says what it decided on, so that each movement leads back to the values behind it. */
+  readonly journal: Pick<Journal, "record">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -44,10 +48,13 @@ export interface Engine {
 const REPEATS_PER_LEASE = 3;
 const SHORTEST_PERIOD_MS = 10;
 
+/** A longer list is told by its length where reasons are told. */
+const MOST_SHOWN_NUMBERS = 8;
+
 /** A rule at work. */
 interface Run {
   readonly rule: CompiledRule;
-  readonly caller: Caller;
+  readonly caller: { -readonly [key in keyof Caller]: Caller[key] };
   readonly options: readonly ByteString[];
   readonly periodMs: number;
   /** What it would ask now; the same object while the arguments stay the same. */
@@ -72,6 +79,8 @@ interface Lane {
   calling: Run | undefined;
   /** What it asked last. */
   asked: Request | undefined;
+  /** The request whose reasons stand in the journal: repeating it needs no new entry. */
+  explained: Request | undefined;
   /** A call is not answered yet: the next one waits for the answer. */
   waiting: boolean;
   askAgain: boolean;
@@ -83,7 +92,7 @@ interface Lane {
  * of the lease while it lasts. When it ends nothing is called: the lease runs out and the device makes itself safe. A call that is refused is repeated
  * like any other, so that a rule takes over when an operator lets go.
  */
-export function startEngine({ rules, variables, service, leaseMsOf, clock, log }: EngineOptions): Engine {
+export function startEngine({ rules, variables, service, leaseMsOf, journal, clock, log }: EngineOptions): Engine {
   const ending = new AbortController();
   const runs = rules.map(createRun);
   const lanes = createLanes();
@@ -103,6 +112,7 @@ export function startEngine({ rules, variables, service, leaseMsOf, clock, log }
       runs: runsOfDevice,
       calling: undefined,
       asked: undefined,
+      explained: undefined,
       waiting: false,
       askAgain: false,
       cancelRepeat: undefined,
@@ -135,6 +145,14 @@ export function startEngine({ rules, variables, service, leaseMsOf, clock, log }
       rule.assign(name, variable.value);
     }
     return undefined;
+  }
+
+  /** `battery_v=11.2 (tcp 127.0.0.1:64000, 3 ms old), lights.on=true (lights, 250 ms old)` */
+  function reasonsOf({ reads }: CompiledRule): string {
+    return reads
+      .flatMap((name) => variables.get(name) ?? [])
+      .map(({ name, value, source, ageMs }) => `${name}=${shortText(value)} (${source}, ${Math.round(ageMs)} ms old)`)
+      .join(", ");
   }
 
   /** Whether the rule holds now; if so `run.request` is what it asks. */
@@ -175,6 +193,7 @@ export function startEngine({ rules, variables, service, leaseMsOf, clock, log }
     lane.cancelRepeat?.();
     lane.cancelRepeat = undefined;
     lane.asked = undefined;
+    lane.explained = undefined;
     lane.askAgain = false;
   }
 
@@ -188,6 +207,10 @@ export function startEngine({ rules, variables, service, leaseMsOf, clock, log }
     const { request } = run;
     if (request === undefined) return;
     lane.asked = request;
+    if (lane.explained !== request) {
+      lane.explained = request;
+      run.caller.cause = journal.record("rule", run.rule.name, run.caller.name, reasonsOf(run.rule));
+    }
     lane.cancelRepeat?.();
     lane.cancelRepeat = clock.after(run.periodMs, () => {
       repeat(lane);
@@ -280,6 +303,10 @@ export function startEngine({ rules, variables, service, leaseMsOf, clock, log }
       ending.abort();
     },
   };
+}
+
+function shortText(value: VariableValue): string {
+  return typeof value === "object" && value.length > MOST_SHOWN_NUMBERS ? `${value.length} numbers` : valueText(value);
 }
 
 function sameWords(a: readonly ByteString[], b: readonly ByteString[]): boolean {

@@ -1,7 +1,8 @@
 import type { EventId } from "./request.ts";
 
+/** `rule`: a rule began to hold, or asks for something else than before. */
 export type EventKind =
-  "request" | "actuate" | "refuse" | "lease-end" | "fault" | "safe" | "reset" | "estop" | "open" | "close" | "clone-test";
+  "rule" | "actuate" | "refuse" | "lease-end" | "fault" | "safe" | "reset" | "estop" | "open" | "close" | "clone-test";
 
 /** One entry: what happened to what, because of what. */
 export interface JournalEvent {

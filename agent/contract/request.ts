@@ -58,6 +58,8 @@ export interface Caller {
   readonly priority: number;
   /** The highest priority it may ask for; `priority` when absent. */
   readonly maxPriority?: number;
+  /** The event that what it asks now follows from; 0 or absent for none. Differs from request to request where the caller is a rule. */
+  readonly cause?: EventId;
   /** Aborted when the caller is gone. */
   readonly signal: AbortSignal;
   /** Sends something the caller subscribed to, outside request and reply. Absent where the transport cannot. */

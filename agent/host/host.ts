@@ -90,7 +90,13 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
     const args = target.bind(words, from);
     if (target.fn.effect === "read") return supervisor.read(target.slot, target.fn, args);
     const name = words.length > from ? `${target.name}(${words.slice(from).join(",")})` : target.name;
-    return supervisor.actuate(target.slot, name, target.fn, args, { caller: caller.name, priority, leaseMs, seq, cause: 0 });
+    return supervisor.actuate(target.slot, name, target.fn, args, {
+      caller: caller.name,
+      priority,
+      leaseMs,
+      seq,
+      cause: caller.cause ?? 0,
+    });
   }
 
   /** `device.function`, or the two as separate words: `lights on`. */

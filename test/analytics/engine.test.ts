@@ -2,10 +2,12 @@ import t, { type Test } from "tap";
 
 import { AgentError, type ErrorCode } from "../../agent/contract/errors.ts";
 import { errorReply, OK, type Caller, type Reply, type Service } from "../../agent/contract/request.ts";
+import type { Journal } from "../../agent/contract/journal.ts";
 import type { Eventually } from "../../agent/contract/value.ts";
 import { startEngine, type Engine, type RuleState } from "../../analytics/engine.ts";
 import { compileRule, type RuleSource } from "../../analytics/rule.ts";
 import { createVariableStore, type VariableStore } from "../../analytics/store.ts";
+import { createJournal } from "../../agent/host/journal.ts";
 import { createFakeClock, settled, type FakeClock } from "../helpers/fake-clock.ts";
 import { createFakeLog, type FakeLog } from "../helpers/fake-log.ts";
 
@@ -16,7 +18,9 @@ interface Bench {
   readonly log: FakeLog;
   /** `at: words`, milliseconds since the start, in order. */
   readonly calls: string[];
+  /** The caller of each call, as it was then. */
   readonly callers: Caller[];
+  readonly journal: Journal;
   /** What the service answers from now on. */
   answer: (words: string) => Eventually<Reply>;
   /** Sets variables and lets the engine notice. */
@@ -38,13 +42,14 @@ function bench(t: Test, rules: Record<string, Omit<RuleSource, "priority">>): Be
   const log = createFakeLog();
   const calls: string[] = [];
   const callers: Caller[] = [];
+  const journal = createJournal(clock);
   const made = { answer: (_words: string): Eventually<Reply> => OK };
   const service: Service = {
     verbs: [],
     handle({ verb, args }, caller) {
       t.equal(verb, "CLONE");
       calls.push(`${clock.monotonicMs() - startMs}: ${args.join(" ")}`);
-      callers.push(caller);
+      callers.push({ ...caller });
       return made.answer(args.join(" "));
     },
   };
@@ -53,6 +58,7 @@ function bench(t: Test, rules: Record<string, Omit<RuleSource, "priority">>): Be
     variables: store,
     service,
     leaseMsOf: (device) => LEASES[device] ?? 2000,
+    journal,
     clock,
     log,
   });
@@ -65,6 +71,7 @@ function bench(t: Test, rules: Record<string, Omit<RuleSource, "priority">>): Be
     log,
     calls,
     callers,
+    journal,
     engine,
     async set(values: Record<string, number | boolean | string>) {
       for (const [name, value] of Object.entries(values)) store.set(name, value, "test");
@@ -258,4 +265,42 @@ t.test("an answer that comes after closing is not followed by another call", asy
   await settled();
   t.equal(made.calls.length, 1);
   t.end();
+});
+
+t.test("what a rule decided on is recorded once, and every call follows from it", async (t) => {
+  const { callers, clock, journal, set } = bench(t, { "low-beam": LOW_BEAM, turn: { when: "size(gaps) > 2", call: "pan.to(angle)" } });
+  await set({ battery_v: 11.2 });
+  await clock.advance(40);
+  await set({ "lights.on": true });
+  await clock.advance(250);
+  t.match(journal.latest(10), [
+    {
+      id: 1,
+      kind: "rule",
+      subject: "low-beam",
+      caller: "rule low-beam",
+      detail: "lights.on=true (test, 0 ms old), battery_v=11.2 (test, 40 ms old)",
+    },
+  ]);
+  t.same([...new Set(callers.map(({ cause }) => cause))], [1], "repetitions follow from the same decision");
+  await set({ "lights.on": false });
+  await set({ "lights.on": true });
+  t.equal(callers.at(-1)?.cause, 2, "a new decision is a new event");
+});
+
+t.test("a long list is told by its length, a short one in full", async (t) => {
+  const { clock, journal, store, set } = bench(t, { turn: { when: "size(gaps) > 2", call: "pan.to(angle)" } });
+  store.set("gaps", [1, 2, 3], "lidar");
+  await set({ angle: 30 });
+  store.set(
+    "gaps",
+    Array.from({ length: 360 }, () => 1),
+    "lidar",
+  );
+  await set({ angle: 31 });
+  await clock.advance(0);
+  t.same(
+    journal.latest(10).map(({ detail }) => detail),
+    ["gaps=[1 2 3] (lidar, 0 ms old), angle=30 (test, 0 ms old)", "gaps=100 numbers (lidar, 0 ms old), angle=31 (test, 0 ms old)"],
+  );
 });

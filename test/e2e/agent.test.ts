@@ -97,6 +97,13 @@ t.test("scenario 1: the battery decides which beam `lights on` means, and a cut 
   await eventually(async () => (await ask("VAR.GET lamp.beam")).includes("low"));
   voltage = 12.6;
   await eventually(() => percent() === 100);
+  const because = agent.journal
+    .latest(50)
+    .findLast(({ kind, subject, caller }) => kind === "actuate" && subject === "lamp" && caller.startsWith("rule"));
+  t.match(agent.journal.chain(because?.id ?? 0), [
+    { kind: "actuate", caller: "rule high-beam", detail: "beam(high)" },
+    { kind: "rule", subject: "high-beam", detail: /^lights\.on=true \(lights, \d+ ms old\), battery_v=12\.6 \(test stream, \d+ ms old\)$/ },
+  ]);
   voltage = 0;
   await eventually(() => percent() === 0);
   t.pass("the stream is cut: dark after the lease");
