@@ -64,10 +64,17 @@ export function checkRules(source: YamlSource, raw: unknown, known: Known, check
   return { problems, warnings };
 }
 
+/** What to write instead, where the mistake itself does not say so. */
+const ADVICE: Readonly<Record<RuleMistake["field"], string>> = {
+  when: "write a condition over variables, for example battery_v < 11.5",
+  call: 'write device.function(arguments), for example lamp.beam("low")',
+};
+
 function mistakes(source: YamlSource, path: Path, found: readonly RuleMistake[]): readonly Problem[] {
-  return found.map(({ field, offset, message }) =>
-    source.problemWithin([...path, field], offset, `${path.join(".")}.${field}: ${message}`),
-  );
+  return found.map(({ field, offset, message }) => {
+    const advice = message.includes("for example") ? undefined : ADVICE[field];
+    return source.problemWithin([...path, field], offset, `${path.join(".")}.${field}: ${message}`, advice);
+  });
 }
 
 function deviceProblems(

@@ -63,7 +63,13 @@ export function readYaml(text: string, file: string): YamlSource {
     const place = at(mistake.pos[0]);
     // The first on a line is the mistake; what the parser says after it follows from it.
     if (problems.some((problem) => problem.line === place.line)) continue;
-    problems.push({ file, ...place, reason: mistake.message.charAt(0).toLowerCase() + mistake.message.slice(1) });
+    const reason = mistake.message.charAt(0).toLowerCase() + mistake.message.slice(1);
+    problems.push({
+      file,
+      ...place,
+      reason,
+      suggestion: "look at the indentation, colons, quotes and brackets here and on the line before",
+    });
   }
   for (const { key, first } of repeatedKeys(document)) {
     const earlier = at(first);

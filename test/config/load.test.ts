@@ -245,7 +245,9 @@ devices:
     name: "a board file that is no YAML",
     yaml: "board: mine.yaml",
     files: { "mine.yaml": "name: [" },
-    problems: ["mine.yaml:1:8: flow sequence in block collection must be sufficiently indented and end with a ]"],
+    problems: [
+      "mine.yaml:1:8: flow sequence in block collection must be sufficiently indented and end with a ]; look at the indentation, colons, quotes and brackets here and on the line before",
+    ],
   },
   {
     name: "boards that are not there",
@@ -285,7 +287,7 @@ rules:
   b: { when: lamp.on }
   c: { when: 1 + 1, call: lamp.on(, priority: 100 }`,
     problems: [
-      "virgo.yaml:3:25: rules.a.when: unexpected token: EOF",
+      "virgo.yaml:3:25: rules.a.when: unexpected token: EOF; write a condition over variables, for example battery_v < 11.5",
       'virgo.yaml:3:34: rules.a.call: a call is device.function(arguments), for example lamp.beam("low")',
       'virgo.yaml:4:3: rules.b needs call; add call: device function, for example lamp.beam("low"); arguments are CEL too',
       "virgo.yaml:5:47: rules.c.priority is 100, above 99; write a whole number from 0 to 99",
@@ -303,8 +305,8 @@ rules:
     name: "text that is no YAML",
     yaml: "node: a\n\tlisten: [1\nx: 3",
     problems: [
-      "virgo.yaml:2:1: tabs are not allowed as indentation",
-      "virgo.yaml:3:1: flow sequence in block collection must be sufficiently indented and end with a ]",
+      "virgo.yaml:2:1: tabs are not allowed as indentation; look at the indentation, colons, quotes and brackets here and on the line before",
+      "virgo.yaml:3:1: flow sequence in block collection must be sufficiently indented and end with a ]; look at the indentation, colons, quotes and brackets here and on the line before",
     ],
   },
   { name: "a list", yaml: "- node: a", problems: ["virgo.yaml:1:1: the file is a list; write a map"] },
