@@ -11,7 +11,8 @@ import type { Log } from "./contract/log.ts";
 import type { Reply, Request } from "./contract/request.ts";
 import type { Eventually } from "./contract/value.ts";
 import type { Conversation, Link, Peer } from "./conversation.ts";
-import type { ByteSink, Codec } from "./wire/codec.ts";
+import type { TakingSink } from "./taking-sink.ts";
+import type { Codec } from "./wire/codec.ts";
 
 export interface ListenerStats {
   /** Connections open now. */
@@ -45,28 +46,6 @@ export interface Surroundings {
   readonly onGone: (connection: Connection) => void;
 }
 
-/** The bytes of one reply at a time: emptied right after it was written to. */
-export interface TakingSink extends ByteSink {
-  take(): string;
-}
-
-export function createTakingSink(): TakingSink {
-  let taken = "";
-  return {
-    latin1(bytes) {
-      taken += bytes;
-    },
-    bytes(bytes) {
-      taken += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-    },
-    take() {
-      const bytes = taken;
-      taken = "";
-      return bytes;
-    },
-  };
-}
-
 export interface Connection {
   /** Called `SWEEPS_PER_IDLE` times per idle limit. */
   sweep(): void;
@@ -81,6 +60,9 @@ export const SWEEPS_PER_IDLE = 4;
 
 /** Replies waiting in the process beyond this: nothing more is read or asked until the client has taken them. */
 const HIGH_WATER_BYTES = 64 * 1024;
+
+/** Requests of one connection handled at a stretch: then timers, leases above all, and the other connections have their turn. */
+const REQUESTS_PER_TURN = 256;
 
 const NO_REQUESTS: readonly Request[] = [];
 
@@ -102,6 +84,7 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
   let paused = false;
   let subscribed = false;
   let turnEnds = false;
+  let goesOn = false;
   /** reading; closing: nothing more is handled; draining: everything is answered, input is dropped; ended: so is our side; gone. */
   let state: "reading" | "closing" | "draining" | "ended" | "gone" = "reading";
   let timer: Cancel | undefined;
@@ -170,11 +153,13 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
 
   /** Handles what may be handled, sends what there is to send, and goes on to whatever follows. */
   function endTurn(): void {
-    while (next < backlog.length && state === "reading" && !isBlocked()) {
+    const pauseAt = next + REQUESTS_PER_TURN;
+    while (next < backlog.length && next < pauseAt && state === "reading" && !isBlocked()) {
       run(backlog[next] as Request);
       next += 1;
       if (out.length > HIGH_WATER_BYTES) flush();
     }
+    if (next === pauseAt && next < backlog.length) goOnLater();
     if (next >= backlog.length) {
       backlog = NO_REQUESTS;
       next = 0;
@@ -183,6 +168,15 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
     flush();
     if (state === "closing" && waiting.length === 0) drain();
     else if (state === "reading") regulate();
+  }
+
+  function goOnLater(): void {
+    if (goesOn) return;
+    goesOn = true;
+    setImmediate(() => {
+      goesOn = false;
+      if (state !== "gone") endTurn();
+    });
   }
 
   function isBlocked(): boolean {

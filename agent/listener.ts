@@ -6,8 +6,9 @@ import type { ErrorCode } from "./contract/errors.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Limits } from "./contract/limits.ts";
 import type { Log } from "./contract/log.ts";
-import { createTakingSink, serveConnection, SWEEPS_PER_IDLE } from "./connection.ts";
+import { serveConnection, SWEEPS_PER_IDLE } from "./connection.ts";
 import type { Connection, ListenerStats, Surroundings } from "./connection.ts";
+import { createTakingSink } from "./taking-sink.ts";
 import type { Conversation, Link, Peer } from "./conversation.ts";
 
 /** Where to listen: port 0 picks a free one; a path is a UNIX socket. */

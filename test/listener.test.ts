@@ -264,6 +264,30 @@ t.test("connections above the limit are told so and closed, and others go on", a
   four.destroy();
 });
 
+t.test("a client that sends very much at once keeps neither timers nor other clients waiting", async (t) => {
+  const requests = 40_000;
+  /** One read of 64 KiB brings more than this. */
+  const aStretch = 8192;
+  const { address, service } = await startEchoListener(t, MODERN);
+  const [busy, other] = await Promise.all([connectRaw(address), connectRaw(address)]);
+  other.send("PING\r\n");
+  await other.take(7);
+  // Short, so that many come in one piece.
+  busy.send("ECHO\r\n".repeat(requests));
+  await eventually(() => service.callers.length > 0);
+  let handledWhenTimerRan = 0;
+  setTimeout(() => {
+    handledWhenTimerRan = service.callers.length;
+  }, 0);
+  other.send("PING\r\n");
+  t.equal(await other.take(7), "+PONG\r\n");
+  t.ok(service.callers.length < aStretch, `the other client was answered after ${service.callers.length} requests`);
+  t.equal((await busy.take(requests * 4)).length, requests * 4, "and none is lost");
+  t.ok(handledWhenTimerRan > 0 && handledWhenTimerRan < aStretch, `the timer ran after ${handledWhenTimerRan} requests`);
+  busy.destroy();
+  other.destroy();
+});
+
 t.test("no more than maxPipeline requests wait; the others are read when there is room, and none is lost", async (t) => {
   const listener = await startEchoListener(t, { ...MODERN, limits: { maxPipeline: 3 } });
   const client = await connectRaw(listener.address);
