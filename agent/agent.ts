@@ -1,8 +1,10 @@
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import { shippedBoardFor } from "./config/board-file.ts";
+import { AgentError, messageOf } from "./contract/errors.ts";
 import { createConversations } from "./conversations.ts";
 import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
@@ -66,7 +68,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
   }
 
   try {
-    await mkdir(stateFolder, { recursive: true });
+    await makeStateFolder(stateFolder);
     const startedMs = clock.monotonicMs();
     const journal = createJournal(clock);
     const variables = createVariableStore({
@@ -221,6 +223,17 @@ async function startSources({ config, clock, log }: AgentOptions, variables: Var
 function elsewhere(services: readonly Service[], here: Service, where: string): Map<string, string> {
   const others = services.filter((service) => service !== here);
   return new Map(others.flatMap(({ verbs }) => verbs.map(({ verb }) => [verb, where] as const)));
+}
+
+async function makeStateFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    throw new AgentError("IO", `the state folder ${folder} cannot be written to: ${messageOf(error)}; choose another with --state`, {
+      cause: error,
+    });
+  }
 }
 
 /** Whoever reads the file finds all of it or nothing. */

@@ -161,6 +161,17 @@ t.test("an agent that cannot listen says where and why, and gives everything bac
   t.equal(await first.ask("CLONE lamp.on"), ":100\r\n", "the first one goes on");
 });
 
+t.test("a state folder that cannot be is named before anything is opened", async (t) => {
+  const first = await startAgent(t, LAMP);
+  const board = createSimBoard({ clock: createSystemClock() });
+  const stateFolder = join(first.stateFolder, "listen.json", "state");
+  await t.rejects(createAgent({ config: first.config, stateFolder, version: "0", clock: createSystemClock(), log: first.log, board }), {
+    code: "IO",
+    message: /^the state folder .*listen\.json\/state cannot be written to: .*ENOTDIR.*; choose another with --state$/,
+  });
+  t.same(board.world.history("GPIO17").entries, []);
+});
+
 t.test("INFO, HELP and DEVICES tell a client what there is", async (t) => {
   const { ask } = await startAgent(t, SCENARIO);
   const info = await ask("INFO");
