@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import t from "tap";
 
+import { EXIT_STATE_CALLS, EXIT_STATE_DEVICES } from "../e2e/exit-states.ts";
 import { tracePins } from "./pin-trace.ts";
 import { drive, holder, level, levelBecomes, renumber, until } from "./world.ts";
 
@@ -119,19 +120,6 @@ t.test("a press of a real button becomes a variable with its count", async (t) =
   t.equal(shell("redis-cli -p 6390 VAR.GET door.presses"), "1\n");
 });
 
-/** Exit states of each kind, on lines of their own. */
-const DEVICES = `
-devices:
-  lamp: { driver: light, line: GPIO17 }
-  beacon: { driver: light, line: GPIO18, safe: "on" }
-  pump: { driver: relay, line: GPIO22, activeLow: true, onExit: "off" }
-  contactor: { driver: relay, line: GPIO23, onExit: hold }
-  siren: { driver: relay, line: GPIO24, onExit: { value: true } }
-  idle: { driver: light, line: GPIO25 }
-`;
-
-const CALLS = ["lamp.on", "beacon.off", "pump.on", "contactor.on", "siren.on"];
-
 /** All that ever happens to each line: an output at its safe level from the first moment, driven, taken to its exit state. */
 const LIVES = {
   GPIO17: "output:low high low",
@@ -158,8 +146,8 @@ for (const [backend, board] of [
     t.test(`${backend}, ${how}: the kernel saw no edge but those ordered, and every exit state was reached`, async (t) => {
       const trace = tracePins();
       const tracer = signal === undefined ? "  tracer: { driver: tracer, lines: [], file: /dev/null }\n" : "";
-      const agent = await startAgent(t, board + DEVICES + tracer, signal === undefined ? EXPLODING_AGENT : AGENT);
-      for (const call of CALLS) shell(`redis-cli -p 6390 CLONE LEASE 60000 ${call}`);
+      const agent = await startAgent(t, board + EXIT_STATE_DEVICES + tracer, signal === undefined ? EXPLODING_AGENT : AGENT);
+      for (const call of EXIT_STATE_CALLS) shell(`redis-cli -p 6390 CLONE LEASE 60000 ${call}`);
       if (signal === undefined) shell("redis-cli -p 6390 CLONE tracer.explode");
       t.equal(await agent.end(signal), code);
       for (const [line, life] of Object.entries(LIVES)) t.equal(withoutRepeats(trace.life(line)), withoutRepeats(life), line);

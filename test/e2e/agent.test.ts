@@ -106,12 +106,18 @@ t.test("scenario 1: the battery decides which beam `lights on` means, and a cut 
   ]);
   voltage = 0;
   await eventually(() => percent() === 0);
-  t.pass("the stream is cut: dark after the lease");
+  t.equal(agent.variables.get("battery_v")?.stale, true, "the stream is cut: dark after the lease, though light is still asked for");
+  t.equal(agent.variables.get("lights.on")?.value, true);
   voltage = 11.2;
   await eventually(() => percent() === 30);
   lights = false;
   await eventually(() => percent() === 0);
-  t.pass("nobody asks for light any more: dark after the lease");
+  t.equal(
+    agent.variables.get("lights.on")?.value,
+    false,
+    "nobody asks for light any more: dark after the lease, though the battery is known",
+  );
+  t.equal(agent.variables.get("battery_v")?.stale, false);
 });
 
 t.test("a stream over TCP reaches the rules: the agent connects out to whoever serves pairs", async (t) => {

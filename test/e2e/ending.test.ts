@@ -6,23 +6,15 @@ import { fileURLToPath } from "node:url";
 
 import t from "tap";
 
+import { EXIT_STATE_CALLS, EXIT_STATE_DEVICES } from "./exit-states.ts";
 import { connectRaw } from "../helpers/raw-client.ts";
 import { eventually } from "../helpers/start-agent.ts";
 import { plainNode } from "../helpers/tools.ts";
 
 const TRACED_AGENT = fileURLToPath(new URL("./traced-agent.ts", import.meta.url));
 
-/** Exit states of each kind, on lines of their own. */
-const DEVICES = `
-devices:
-  lamp: { driver: light, line: GPIO17 }
-  beacon: { driver: light, line: GPIO18, safe: "on" }
-  pump: { driver: relay, line: GPIO22, activeLow: true, onExit: "off" }
-  contactor: { driver: relay, line: GPIO23, onExit: hold }
-  siren: { driver: relay, line: GPIO24, onExit: { value: true } }
-  idle: { driver: light, line: GPIO25 }
-  tracer: { driver: tracer, lines: [GPIO17, GPIO18, GPIO22, GPIO23, GPIO24, GPIO25], file: TRACE }
-`;
+/** Writes down what happened on each of the lines. */
+const TRACER = "  tracer: { driver: tracer, lines: [GPIO17, GPIO18, GPIO22, GPIO23, GPIO24, GPIO25], file: TRACE }\n";
 
 /** Every line's whole life: claimed at its safe level, driven, taken to its exit state, given back. Nothing else. */
 const LIVES = {
@@ -45,7 +37,7 @@ async function startTracedAgent(t: { teardown(handler: () => unknown): void }): 
   const folder = mkdtempSync(join(tmpdir(), "virgo-ending-"));
   const [config, state, trace] = [join(folder, "virgo.yaml"), join(folder, "state"), join(folder, "trace.json")];
   const listen = "node: traced\nboard: sim\nlisten: { clone: false, gateway: 127.0.0.1:0 }\n";
-  writeFileSync(config, `${listen}${DEVICES.replace("TRACE", trace)}`);
+  writeFileSync(config, listen + EXIT_STATE_DEVICES + TRACER.replace("TRACE", trace));
   const child = spawn(...plainNode(["--import", "tsx", TRACED_AGENT, config, state]), {
     stdio: ["ignore", "ignore", "inherit"],
   });
@@ -68,7 +60,7 @@ async function startTracedAgent(t: { teardown(handler: () => unknown): void }): 
     client.end();
     return client.rest();
   };
-  for (const call of ["lamp.on", "beacon.off", "pump.on", "contactor.on", "siren.on"]) await ask(`CLONE ${call}`);
+  for (const call of EXIT_STATE_CALLS) await ask(`CLONE ${call}`);
   return { process: child, ask, ended };
 }
 
