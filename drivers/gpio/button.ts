@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 import { defineDriver, defineFunction, STILL_LEASE, type Device, type DeviceContext } from "../../agent/contract/device.ts";
-import { lineRef, lineRefSchema, type DigitalInput } from "../../agent/contract/board.ts";
+import { lineRef, lineRefSchema, type DigitalInput, type Edge } from "../../agent/contract/board.ts";
 import { startOn } from "./start-on.ts";
 
 const optionsSchema = z.strictObject({
@@ -33,7 +33,7 @@ function createButton(context: DeviceContext, input: DigitalInput, activeLow: bo
   let lastPressNs: bigint | undefined;
   let pressed = input.read() !== activeLow;
 
-  input.onEdge(({ rising, timestampNs }) => {
+  function onEdge({ rising, timestampNs }: Edge): void {
     const next = rising !== activeLow;
     if (next) {
       presses += 1;
@@ -45,6 +45,11 @@ function createButton(context: DeviceContext, input: DigitalInput, activeLow: bo
       pressed = next;
       context.publish("pressed", pressed);
     }
+  }
+
+  // A button that no longer hears is a fault, not a button that nobody presses.
+  input.onEdge(onEdge, (error) => {
+    context.fault(error);
   });
 
   context.publish("pressed", pressed);

@@ -1,5 +1,6 @@
 import t from "tap";
 
+import { AgentError } from "../../../agent/contract/errors.ts";
 import { buttonDriver } from "../../../drivers/gpio/button.ts";
 import { callDevice, createFakeDeviceContext, openDevice, optionErrors, pinTrace } from "../../helpers/fake-device-context.ts";
 import { relayDriver } from "../../../drivers/gpio/relay.ts";
@@ -128,6 +129,25 @@ t.test("a button publishes debounced presses with their time stamps", async (t) 
   t.equal(context.published.length, 7, "closed, it hears nothing");
   t.same(world.claimed(), []);
   t.equal(clock.pending(), 0);
+});
+
+t.test("a button whose line can report nothing more is a fault, not a button that nobody presses", async (t) => {
+  const context = createFakeDeviceContext({ id: "door" });
+  let fail: ((error: AgentError) => void) | undefined;
+  const openInput: typeof context.board.openInput = async (...args) => {
+    const input = await context.board.openInput(...args);
+    return {
+      ...input,
+      onEdge(listener, failed) {
+        fail = failed;
+        return input.onEdge(listener);
+      },
+    };
+  };
+  await openDevice(buttonDriver, { ...context, board: { ...context.board, openInput } }, { line: "GPIO4" });
+  const gone = new AgentError("IO", "line GPIO4 reports no more edges: ENODEV");
+  fail?.(gone);
+  t.same(context.faults, [gone]);
 });
 
 t.test("a button may be active high, without debounce, and pressed when it opens", async (t) => {
