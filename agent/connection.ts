@@ -2,7 +2,6 @@ import type { Socket } from "node:net";
 
 import { createAnswerQueue } from "./answer-queue.ts";
 import { AgentError, messageOf } from "./contract/errors.ts";
-import type { ErrorCode } from "./contract/errors.ts";
 import { errorReply } from "./contract/request.ts";
 import { isPending } from "./contract/value.ts";
 import type { Cancel, Clock } from "./contract/clock.ts";
@@ -11,26 +10,9 @@ import type { Log } from "./contract/log.ts";
 import type { Reply, Request } from "./contract/request.ts";
 import type { Eventually } from "./contract/value.ts";
 import type { Conversation, Link, Peer } from "./conversation.ts";
+import type { ListenerStats } from "./listener-stats.ts";
 import type { TakingSink } from "./taking-sink.ts";
 import type { Codec } from "./wire/codec.ts";
-
-export interface ListenerStats {
-  /** Connections open now. */
-  open: number;
-  /** Connections ever accepted. */
-  accepted: number;
-  /** Connections closed because there were too many, or because the peer may not speak the dialect. */
-  refused: number;
-  /** Connections closed because nothing came, or nothing was read, for too long. */
-  expired: number;
-  requests: number;
-  bytesIn: number;
-  bytesOut: number;
-  /** Error replies, by their code. */
-  readonly errors: Record<ErrorCode, number>;
-  /** ECONNRESET, EPIPE and their like. */
-  socketErrors: number;
-}
 
 /** What the connections of one listener share. */
 export interface Surroundings {
@@ -85,6 +67,8 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
   let subscribed = false;
   let turnEnds = false;
   let goesOn = false;
+  /** Bytes counted in `stats.bytesPending`. */
+  let weight = 0;
   /** reading; closing: nothing more is handled; draining: everything is answered, input is dropped; ended: so is our side; gone. */
   let state: "reading" | "closing" | "draining" | "ended" | "gone" = "reading";
   let timer: Cancel | undefined;
@@ -133,11 +117,25 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
     try {
       conversation ??= around.openConversation(link);
       take(conversation.codec.push(chunk));
+      weigh(conversation.codec);
       awaitSilence(conversation.codec);
     } catch (thrown) {
       around.log.error({ err: thrown, peer: peer.address }, "internal error while reading requests; the connection is closed");
       socket.destroy();
     }
+  }
+
+  /** Half requests are kept in memory: together they must not take more of it than is allowed. */
+  function weigh(codec: Codec): void {
+    const bytes = codec.pendingBytes;
+    if (bytes === weight) return;
+    stats.bytesPending += bytes - weight;
+    weight = bytes;
+    if (bytes === 0 || state !== "reading" || stats.bytesPending <= limits.maxPendingBytes) return;
+    fail(
+      new AgentError("LIMIT", `too many requests are half here; limits.maxPendingBytes is ${limits.maxPendingBytes} for all connections`),
+    );
+    endTurn();
   }
 
   function onEnd(): void {
@@ -359,7 +357,7 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
       return;
     }
     // A client between two requests would take an error for the answer to its next one.
-    if (conversation?.codec.incomplete === true) {
+    if (conversation !== undefined && conversation.codec.pendingBytes > 0) {
       fail(
         new AgentError("TIMEOUT", `the rest of a request did not come within limits.idleMs, ${limits.idleMs} ms; the connection is closed`),
       );
@@ -375,6 +373,8 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
     backlog = NO_REQUESTS;
     waiting.clear();
     out = "";
+    stats.bytesPending -= weight;
+    weight = 0;
     gone?.abort();
     around.onGone(connection);
   }

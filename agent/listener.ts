@@ -1,13 +1,15 @@
 import { createServer, isIP } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
-import { AgentError, ERROR_CODES, messageOf } from "./contract/errors.ts";
+import { AgentError, messageOf } from "./contract/errors.ts";
 import type { ErrorCode } from "./contract/errors.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Limits } from "./contract/limits.ts";
 import type { Log } from "./contract/log.ts";
 import { serveConnection, SWEEPS_PER_IDLE } from "./connection.ts";
-import type { Connection, ListenerStats, Surroundings } from "./connection.ts";
+import type { Connection, Surroundings } from "./connection.ts";
+import { createStats } from "./listener-stats.ts";
+import type { ListenerStats } from "./listener-stats.ts";
 import { createTakingSink } from "./taking-sink.ts";
 import type { Conversation, Link, Peer } from "./conversation.ts";
 
@@ -220,20 +222,6 @@ function networkPeer(remote: string | undefined): Peer | undefined {
   if (remote === undefined) return undefined;
   const address = remote.startsWith("::ffff:") && remote.includes(".") ? remote.slice("::ffff:".length) : remote;
   return { address, loopback: address === "::1" || address.startsWith("127.") };
-}
-
-function createStats(): ListenerStats {
-  return {
-    open: 0,
-    accepted: 0,
-    refused: 0,
-    expired: 0,
-    requests: 0,
-    bytesIn: 0,
-    bytesOut: 0,
-    errors: Object.fromEntries(ERROR_CODES.map((code) => [code, 0])) as Record<ErrorCode, number>,
-    socketErrors: 0,
-  };
 }
 
 /** Logs a warning of one kind at most once a minute, and says how often it happened in between. */

@@ -7,6 +7,7 @@ import { CLONE_ACKNOWLEDGEMENT } from "../agent/wire/classic-clone.ts";
 import { startEchoListener } from "./helpers/echo-listener.ts";
 import { createFakeClock, settled } from "./helpers/fake-clock.ts";
 import { connectRaw } from "./helpers/raw-client.ts";
+import type { RawClient } from "./helpers/raw-client.ts";
 import { missing, run, type } from "./helpers/tools.ts";
 
 /** One dialect only: a line need not start with a reserved verb. */
@@ -286,6 +287,25 @@ t.test("a client that sends very much at once keeps neither timers nor other cli
   t.ok(handledWhenTimerRan > 0 && handledWhenTimerRan < aStretch, `the timer ran after ${handledWhenTimerRan} requests`);
   busy.destroy();
   other.destroy();
+});
+
+t.test("half requests of all connections together are bounded; whoever goes beyond is refused, the others are served", async (t) => {
+  const listener = await startEchoListener(t, { ...MODERN, limits: { maxPendingBytes: 65_536 } });
+  const head = "*2\r\n$4\r\nECHO\r\n$40000\r\n";
+  const clients = await Promise.all([1, 2, 3].map(() => connectRaw(listener.address)));
+  const [first, second, third] = clients as [RawClient, RawClient, RawClient];
+  first.send(head + "a".repeat(30_000));
+  second.send(head + "b".repeat(30_000));
+  await eventually(() => listener.stats.bytesPending > 60_000);
+  third.send(head + "c".repeat(30_000));
+  t.equal(await third.rest(), "-LIMIT too many requests are half here; limits.maxPendingBytes is 65536 for all connections\r\n");
+  third.destroy();
+  first.send(`${"a".repeat(10_000)}\r\n`);
+  t.equal(await first.take(40_014), `*1\r\n$40000\r\n${"a".repeat(40_000)}\r\n`);
+  first.destroy();
+  second.destroy();
+  await eventually(() => listener.stats.open === 0);
+  t.equal(listener.stats.bytesPending, 0);
 });
 
 t.test("no more than maxPipeline requests wait; the others are read when there is room, and none is lost", async (t) => {

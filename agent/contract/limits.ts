@@ -12,6 +12,12 @@ export const limitsSchema = z.strictObject({
     .default(MIB)
     .describe("bytes of one modern request"),
   maxRequestArgs: z.int().min(8).max(1_048_576).default(4096).describe("arguments of one modern request"),
+  maxPendingBytes: z
+    .int()
+    .min(64 * 1024)
+    .max(16 * 1024 * MIB)
+    .default(64 * MIB)
+    .describe("bytes of requests that have not come whole, all connections of a listener together"),
   maxOutputBytes: z
     .int()
     .min(64 * 1024)

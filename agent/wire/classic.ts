@@ -81,8 +81,8 @@ export function createClassicCodec(limits: Pick<Limits, "classicMaxBytes">, gram
     get awaitsSilence() {
       return state === "reading" && text !== "" && failure === undefined;
     },
-    get incomplete() {
-      return state === "reading" && text !== "";
+    get pendingBytes() {
+      return state === "reading" ? text.length : 0;
     },
     get failure() {
       return failure;

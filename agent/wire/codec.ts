@@ -17,8 +17,8 @@ export interface Codec {
   quiet(): readonly Request[];
   /** Something has come that is not complete, and silence would complete it: the listener runs the silence timer. */
   readonly awaitsSilence: boolean;
-  /** Bytes have come that are no whole request yet: a connection closed now is told so. */
-  readonly incomplete: boolean;
+  /** Bytes of a request that has not come whole; 0 between requests. */
+  readonly pendingBytes: number;
   /** Set when the bytes cannot be understood (SYNTAX) or exceed a limit (LIMIT): answer it, then close. What `push` returned before stands. */
   readonly failure: AgentError | undefined;
   /** One request per connection: after its reply the input is drained and the connection closed. */

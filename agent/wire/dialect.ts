@@ -72,8 +72,8 @@ export function createDialectCodec(options: DialectOptions): Codec {
     get awaitsSilence() {
       return chosen?.awaitsSilence ?? false;
     },
-    get incomplete() {
-      return chosen?.incomplete ?? head !== "";
+    get pendingBytes() {
+      return chosen?.pendingBytes ?? head.length;
     },
     get failure() {
       return failure ?? chosen?.failure;

@@ -51,8 +51,8 @@ function createRespCodec(limits: RespLimits, words: Words): Codec {
     push: parser.push,
     quiet: parser.end,
     awaitsSilence: false,
-    get incomplete() {
-      return parser.incomplete();
+    get pendingBytes() {
+      return parser.pendingBytes();
     },
     get failure() {
       return parser.failure();
@@ -79,7 +79,7 @@ interface Parser {
   readonly push: (chunk: Uint8Array) => readonly Request[];
   /** The peer will send nothing more: an inline command without its line end counts. */
   readonly end: () => readonly Request[];
-  readonly incomplete: () => boolean;
+  readonly pendingBytes: () => number;
   readonly failure: () => AgentError | undefined;
 }
 
@@ -272,7 +272,7 @@ function createParser(limits: RespLimits, words: Words): Parser {
       carry = NO_BYTES;
       return requests;
     },
-    incomplete: () => carried > 0 || missing > 0,
+    pendingBytes: () => (missing > 0 ? size + carried : carried),
     failure: () => failure,
   };
 }
