@@ -8,7 +8,7 @@ export interface Lease {
   untilMs: number;
 }
 
-export const NO_LEASE: Readonly<Lease> = { holder: "", priority: -1, untilMs: -Infinity };
+export const NO_LEASE: Readonly<Lease> = { holder: "", priority: -Infinity, untilMs: -Infinity };
 
 export function isLive(lease: Readonly<Lease>, nowMs: number): boolean {
   return nowMs < lease.untilMs;
@@ -20,7 +20,8 @@ export function isLive(lease: Readonly<Lease>, nowMs: number): boolean {
  */
 export function keepsOut(lease: Readonly<Lease>, caller: string, priority: number, exclusive: boolean, nowMs: number): boolean {
   if (!isLive(lease, nowMs)) return false;
-  if (priority !== lease.priority) return priority < lease.priority;
+  if (priority > lease.priority) return false;
+  if (priority < lease.priority) return true;
   return exclusive && caller !== lease.holder;
 }
 

@@ -40,7 +40,7 @@ export interface Slot extends Supervised {
 }
 
 interface MutableSlot extends Supervised {
-  current: Lease;
+  current: Readonly<Lease>;
   fault: AgentError | undefined;
   /** The cause of the device's next event. */
   event: EventId;
@@ -117,10 +117,8 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
   /** Drives the device to `to` without waiting for a call in progress; returns what went wrong. */
   function makeSafe(slot: MutableSlot, to: SafeTarget, caller: string): Eventually<AgentError | undefined> {
     slot.current = NO_LEASE;
-    if (slot.pending !== undefined) {
-      slot.abort.abort();
-      slot.abort = new AbortController();
-    }
+    slot.abort.abort();
+    slot.abort = new AbortController();
     if (slot.device.failsafe === undefined) return undefined;
     record(slot, "safe", caller, typeof to === "string" ? to : String(to.value));
     try {
@@ -199,12 +197,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
   }
 
   function grant(slot: MutableSlot, order: Order, untilMs: number, nowMs: number): void {
-    if (slot.current === NO_LEASE) slot.current = { holder: order.caller, priority: order.priority, untilMs };
-    else {
-      slot.current.holder = order.caller;
-      slot.current.priority = order.priority;
-      slot.current.untilMs = untilMs;
-    }
+    slot.current = { holder: order.caller, priority: order.priority, untilMs };
     sweepBy(untilMs, nowMs);
   }
 

@@ -184,6 +184,7 @@ t.test("a command of a stream that is not newer than the last is stale; another 
   t.match(pan.move({ seq: 8 }), { kind: "value" });
   t.match(pan.move({ caller: "other", seq: 1 }), { kind: "value" });
   t.match(pan.move({ caller: "other" }), { kind: "value" }, "a command without a number is not part of a stream");
+  t.match(await refusal(pan.move({ caller: "other", seq: 1 })), /^STALE/, "and does not let an old one of it through");
   t.same(pan.did.length, 4);
 });
 
@@ -439,6 +440,40 @@ t.test("stopping does not wait for a call in progress and cannot be cancelled by
   t.equal(pan.slot.fault, undefined);
 });
 
+t.test("a call that ends while the device is still going safe does not let others in before it is safe", async (t) => {
+  const { clock, supervisor, device } = rig();
+  let safe: () => void = () => undefined;
+  const pan = device(
+    "pan",
+    {},
+    {
+      failsafe: () =>
+        new Promise<void>((resolve) => {
+          safe = resolve;
+        }),
+    },
+  );
+  let finish: (value: Value) => void = () => undefined;
+  pan.answers(
+    () =>
+      new Promise<Value>((resolve) => {
+        finish = resolve;
+      }),
+  );
+  void pan.move();
+  const stopped = supervisor.eStop("bench");
+  supervisor.clearEStop("bench");
+  finish("too late");
+  await clock.advance(0);
+  pan.answers(() => 1);
+  const next = pan.move();
+  await clock.advance(10);
+  t.same(pan.did, ["call", "failsafe safe"], "the next call waits");
+  safe();
+  await stopped;
+  t.match(await next, { kind: "value", value: 1 });
+});
+
 t.test("a call that was told to give up and does not keeps later ones waiting until its limit, then faults", async (t) => {
   const { clock, supervisor, device } = rig();
   const pan = device("pan");
@@ -543,6 +578,7 @@ t.test("everything that happens to a device is recorded, with who caused it", as
   const { clock, journal, supervisor, device } = rig();
   const lamp = device("lamp");
   const kinds = () => journal.latest(100).map(({ kind, caller, detail }) => [kind, caller, detail].join(" ").trim());
+  t.equal(journal.latest(1)[0]?.cause, 0, "opening follows from nothing");
   void lamp.move({ leaseMs: 100, cause: 77 });
   t.equal(journal.latest(1)[0]?.cause, 77);
   void lamp.move({ caller: "rule", priority: 10 });
