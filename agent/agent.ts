@@ -9,7 +9,7 @@ import { createConversations } from "./conversations.ts";
 import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
 import { agentInfo } from "./info.ts";
-import { parseListenAddress, startListener, type Listener } from "./listener.ts";
+import { parseHostPort, parseListenAddress, startListener, type Listener } from "./listener.ts";
 import { createRouter } from "./router.ts";
 import { createCloneService } from "./services/clone.ts";
 import { createExecutableRunner } from "./services/executables.ts";
@@ -88,8 +88,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     const services = [clone, createVariablesService({ variables })];
     const engine = await startRules(options, host, variables, journal);
     if (engine !== undefined) closers.push(() => engine.close());
-    const sources = await startSources(options, variables);
-    for (const { source } of sources) closers.push(() => source.close());
+    const sources = await startSources(options, variables, closers);
 
     const listeners: Listener[] = [];
     const info = () =>
@@ -191,33 +190,42 @@ async function startRules(
   return startEngine({ rules, variables, service, leaseMsOf: (device) => leases.get(device) ?? 0, journal, clock, log });
 }
 
+type SourceSpec = AgentConfig["analytics"]["sources"][number];
+
 /** A source, and where it listens if it does. */
 interface StartedSource {
   readonly source: Source;
   readonly bound: string | undefined;
 }
 
-async function startSources({ config, clock, log }: AgentOptions, variables: VariableStore): Promise<readonly StartedSource[]> {
-  const shared = { variables, limits: config.limits, clock, log };
+async function startSources(
+  options: AgentOptions,
+  variables: VariableStore,
+  closers: (() => unknown)[],
+): Promise<readonly StartedSource[]> {
   const started: StartedSource[] = [];
-  for (const spec of config.analytics.sources) {
-    if ("file" in spec) {
-      const { startFileSource } = await import("../analytics/sources/file.ts");
-      started.push({ source: startFileSource({ ...shared, path: spec.file }), bound: undefined });
-      continue;
-    }
-    const address = parseListenAddress(spec.tcp);
-    if ("path" in address) continue;
-    if (spec.listen) {
-      const { startTcpListenSource } = await import("../analytics/sources/tcp-listen.ts");
-      const source = await startTcpListenSource({ ...shared, ...address, idleMs: spec.idleMs });
-      started.push({ source, bound: source.address });
-    } else {
-      const { startTcpSource } = await import("../analytics/sources/tcp.ts");
-      started.push({ source: startTcpSource({ ...shared, ...address, idleMs: spec.idleMs }), bound: undefined });
-    }
+  for (const spec of options.config.analytics.sources) {
+    const next = await startSource(options, variables, spec);
+    closers.push(() => next.source.close());
+    started.push(next);
   }
   return started;
+}
+
+async function startSource({ config, clock, log }: AgentOptions, variables: VariableStore, spec: SourceSpec): Promise<StartedSource> {
+  const shared = { variables, limits: config.limits, clock, log };
+  if ("file" in spec) {
+    const { startFileSource } = await import("../analytics/sources/file.ts");
+    return { source: startFileSource({ ...shared, path: spec.file }), bound: undefined };
+  }
+  const address = { ...shared, ...parseHostPort(spec.tcp), idleMs: spec.idleMs };
+  if (spec.listen) {
+    const { startTcpListenSource } = await import("../analytics/sources/tcp-listen.ts");
+    const source = await startTcpListenSource(address);
+    return { source, bound: source.address };
+  }
+  const { startTcpSource } = await import("../analytics/sources/tcp.ts");
+  return { source: startTcpSource(address), bound: undefined };
 }
 
 function elsewhere(services: readonly Service[], here: Service, where: string): Map<string, string> {

@@ -53,7 +53,11 @@ const KEEP_ALIVE_MS = 60_000;
 
 /** `host:port` and `[v6]:port` as the configuration has them; anything that starts with / is a path. */
 export function parseListenAddress(text: string): ListenAddress {
-  if (text.startsWith("/")) return { path: text };
+  return text.startsWith("/") ? { path: text } : parseHostPort(text);
+}
+
+/** `host:port` and `[v6]:port`. Throws ARGUMENT for anything else. */
+export function parseHostPort(text: string): { readonly host: string; readonly port: number } {
   const colon = text.lastIndexOf(":");
   const port = Number(text.slice(colon + 1));
   if (colon < 1 || !Number.isInteger(port) || port < 0 || port > 65_535) {

@@ -167,6 +167,28 @@ t.test("an agent that cannot listen says where and why, and gives everything bac
   t.equal(await first.ask("CLONE lamp.on"), ":100\r\n", "the first one goes on");
 });
 
+t.test("a source that cannot be opened takes those before it back too", async (t) => {
+  const taken = createServer();
+  const free = createServer();
+  const listen = (server: typeof taken, port: number): Promise<number> =>
+    new Promise((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, "127.0.0.1", () => {
+        resolve((server.address() as { port: number }).port);
+      });
+    });
+  const takenPort = await listen(taken, 0);
+  const freePort = await listen(free, 0);
+  await new Promise((resolve) => free.close(resolve));
+  t.teardown(() => {
+    taken.close();
+    free.close();
+  });
+  const sources = [freePort, takenPort].map((port) => `{ tcp: "127.0.0.1:${port}", listen: true }`);
+  await t.rejects(startAgent(t, `analytics: { sources: [${sources.join(", ")}] }`), { code: "IN_USE" });
+  t.equal(await listen(free, freePort), freePort, "the first one's port is free again");
+});
+
 t.test("a state folder that cannot be is named before anything is opened", async (t) => {
   const first = await startAgent(t, LAMP);
   const board = createSimBoard({ clock: createSystemClock() });
