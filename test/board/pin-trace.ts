@@ -8,7 +8,7 @@ import { locate, sysfsBase } from "./world.ts";
 const TRACING = "/sys/kernel/tracing";
 
 /** Begins a trace of every line; returns its reader. */
-export function tracePins(): { life(line: string): string; clear(): void } {
+export function tracePins(): { life(line: string): string } {
   if (!existsSync(join(TRACING, "trace"))) execFileSync("mount", ["-t", "tracefs", "tracefs", TRACING]);
   writeFileSync(join(TRACING, "events/gpio/enable"), "1");
   writeFileSync(join(TRACING, "trace"), "");
@@ -18,9 +18,6 @@ export function tracePins(): { life(line: string): string; clear(): void } {
       const { chip, offset } = locate(line);
       const number = sysfsBase(chip.label) + offset;
       return livesOf(readFileSync(join(TRACING, "trace"), "utf8"), number);
-    },
-    clear() {
-      writeFileSync(join(TRACING, "trace"), "");
     },
   };
 }

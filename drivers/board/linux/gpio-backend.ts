@@ -1,6 +1,6 @@
+import { AgentError } from "../../../agent/contract/errors.ts";
 import type { DigitalInput, DigitalOutputs, Edge, InputOptions, LineRef } from "../../../agent/contract/board.ts";
 import type { Cancel } from "../../../agent/contract/clock.ts";
-import type { AgentError } from "../../../agent/contract/errors.ts";
 import type { GpioChip } from "./line-lookup.ts";
 
 /** A line of one backend, found and named. */
@@ -28,6 +28,34 @@ export const MAX_DEBOUNCE_US = 60_000_000;
 
 export function keysOf(lines: readonly BackendLine[]): string {
   return lines.map(({ key }) => key).join(", ");
+}
+
+/** How one backend drives and gives back the lines of a request. */
+export interface OutputPort {
+  /** Drives every line, and notes in `driven` what each was brought to, also when a later one fails. Throws IO. */
+  drive(levels: readonly boolean[], driven: boolean[]): void;
+  release(): void;
+}
+
+/** Outputs called `what`, driving `initial` from the start. */
+export function createOutputs(what: string, initial: readonly boolean[], port: OutputPort): DigitalOutputs {
+  const driven = [...initial];
+  let open = true;
+  return {
+    write(levels) {
+      if (!open) throw new AgentError("IO", `${what} is closed`);
+      if (levels.length !== driven.length) {
+        throw new AgentError("ARGUMENT", `${what}: ${driven.length} levels are expected, got ${levels.length}`);
+      }
+      port.drive(levels, driven);
+    },
+    levels: () => driven,
+    close() {
+      if (!open) return;
+      open = false;
+      port.release();
+    },
+  };
 }
 
 /** Who listens to one input. */

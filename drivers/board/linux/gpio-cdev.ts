@@ -18,7 +18,7 @@ import {
   writeLevels,
   type LineConfig,
 } from "./gpio-abi.ts";
-import { createEdgeListeners, keysOf, MAX_DEBOUNCE_US, type BackendLine, type GpioBackend } from "./gpio-backend.ts";
+import { createEdgeListeners, createOutputs, keysOf, MAX_DEBOUNCE_US, type BackendLine, type GpioBackend } from "./gpio-backend.ts";
 import { errnoName, errnoText, type Libc } from "./libc.ts";
 import { findLine, lineKey, type PinMap } from "./line-lookup.ts";
 import { createPoller, type Poller } from "./poller.ts";
@@ -102,26 +102,17 @@ function inUseError(libc: Libc, chipFd: number, owner: string, lines: readonly B
 function openOutputs(libc: Libc, fd: number, lines: readonly BackendLine[], initial: readonly boolean[]): DigitalOutputs {
   const what = keysOf(lines);
   const values = createLineValues(lines.length);
-  const driven = [...initial];
-  let open = true;
-  return {
-    write(levels) {
-      if (!open) throw new AgentError("IO", `${what} is closed`);
-      if (levels.length !== driven.length) {
-        throw new AgentError("ARGUMENT", `${what}: ${driven.length} levels are expected, got ${levels.length}`);
-      }
+  return createOutputs(what, initial, {
+    drive(levels, driven) {
       writeLevels(values, levels);
       const errno = libc.ioctl(fd, IOCTL.setValues, values);
       if (errno !== 0) throw new AgentError("IO", `${what} cannot be written: ${errnoText(errno)}`);
       for (let i = 0; i < levels.length; i++) driven[i] = levels[i] === true;
     },
-    levels: () => driven,
-    close() {
-      if (!open) return;
-      open = false;
+    release() {
       closeSync(fd);
     },
-  };
+  });
 }
 
 function openInput(libc: Libc, poller: Poller, fd: number, line: BackendLine, config: LineConfig): DigitalInput {

@@ -5,7 +5,7 @@ import type { Gpio } from "onoff";
 import { AgentError, messageOf } from "../../../agent/contract/errors.ts";
 import type { DigitalInput, DigitalOutputs, Edge, InputOptions } from "../../../agent/contract/board.ts";
 import type { Log } from "../../../agent/contract/log.ts";
-import { createEdgeListeners, keysOf, MAX_DEBOUNCE_US, type BackendLine, type GpioBackend } from "./gpio-backend.ts";
+import { createEdgeListeners, createOutputs, keysOf, MAX_DEBOUNCE_US, type BackendLine, type GpioBackend } from "./gpio-backend.ts";
 import { findLine, lineKey, type PinMap } from "./line-lookup.ts";
 import { consumerOf, readSysfsChips } from "./sysfs-chips.ts";
 import {
@@ -127,14 +127,8 @@ function exportError(thrown: unknown, owner: string, key: string, number: number
 }
 
 function outputsOf(gpios: readonly Gpio[], what: string, initial: readonly boolean[]): DigitalOutputs {
-  const driven = [...initial];
-  let open = true;
-  return {
-    write(levels) {
-      if (!open) throw new AgentError("IO", `${what} is closed`);
-      if (levels.length !== driven.length) {
-        throw new AgentError("ARGUMENT", `${what}: ${driven.length} levels are expected, got ${levels.length}`);
-      }
+  return createOutputs(what, initial, {
+    drive(levels, driven) {
       try {
         for (let i = 0; i < driven.length; i++) {
           const level = levels[i] === true;
@@ -145,13 +139,10 @@ function outputsOf(gpios: readonly Gpio[], what: string, initial: readonly boole
         throw new AgentError("IO", `${what} cannot be written: ${messageOf(thrown)}`, { cause: thrown });
       }
     },
-    levels: () => driven,
-    close() {
-      if (!open) return;
-      open = false;
+    release() {
       for (const gpio of gpios) gpio.unexport();
     },
-  };
+  });
 }
 
 function inputOf(gpio: Gpio, key: string): DigitalInput {
