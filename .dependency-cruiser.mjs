@@ -73,11 +73,26 @@ export default {
     {
       name: "services-see-the-contract-only",
       comment:
-        "agent/services, agent/host and agent/fleet import agent/contract and agent/store (and node: modules), not the wire, the listener, HTTP, " +
+        "agent/services, agent/host and agent/access import agent/contract and agent/store (and node: modules), not the wire, the listener, HTTP, " +
         "the configuration or each other's insides. Ask for an interface of the contract; agent/agent.ts hands it in.",
       severity: "error",
-      from: { path: "^agent/(services|host|fleet)/" },
+      from: { path: "^agent/(services|host|access)/" },
       to: { path: "^(agent|drivers|analytics|node_modules)/", pathNot: ["^agent/$1/", contract, "^agent/store/", zod] },
+    },
+    {
+      name: "fleet-is-a-client",
+      comment:
+        "agent/fleet is the other end of the wire: it imports agent/contract and the codecs of agent/wire (and node: modules), nothing of the agent it talks to.",
+      severity: "error",
+      from: { path: "^agent/fleet/" },
+      to: { path: "^(agent|drivers|analytics|node_modules)/", pathNot: ["^agent/fleet/", "^agent/wire/", contract, zod] },
+    },
+    {
+      name: "store-stands-alone",
+      comment: "agent/store keeps records on disk and knows nothing of what they mean: it imports agent/contract and node: modules.",
+      severity: "error",
+      from: { path: "^agent/store/" },
+      to: { path: "^(agent|drivers|analytics|node_modules)/", pathNot: ["^agent/store/", contract] },
     },
     {
       name: "only-the-wiring-sees-everything",

@@ -15,7 +15,7 @@ import { createCloneService } from "./services/clone.ts";
 import { createExecutableRunner } from "./services/executables.ts";
 import { createPluginRunner } from "./services/plugins.ts";
 import { createVariablesService } from "./services/variables.ts";
-import { createAllowList, createUsers } from "./users.ts";
+import { createAllowList, createUsers, type User } from "./users.ts";
 import { CLONE_CALL, CLONE_TOKEN, cloneGrammar } from "./wire/classic-clone.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import type { AgentConfig } from "./config/load.ts";
@@ -118,7 +118,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       closers.push(() => listener.close());
       listeners.push(listener);
     };
-    const shared = { node: config.node, version, users: createUsers(config.auth.users), info, limits: config.limits };
+    const shared = { node: config.node, version, users: createUsers(tokenUsers(config)), info, limits: config.limits };
     await listen("gateway", config.listen.gateway, createConversations({ ...shared, router: createRouter(services) }));
     const gateway = listeners[0]?.address;
     const cloneRouter = createRouter([clone], {
@@ -146,6 +146,11 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     await closeAll();
     throw error;
   }
+}
+
+/** Users who have a token. */
+function tokenUsers(config: AgentConfig): readonly User[] {
+  return config.auth.users.flatMap(({ tokenSha256, ...user }) => (tokenSha256 === undefined ? [] : [{ ...user, tokenSha256 }]));
 }
 
 function specOf({ id, driver, options, common }: AgentConfig["devices"][number]): DeviceSpec {

@@ -2,7 +2,13 @@ import { isIP } from "node:net";
 
 import { z } from "zod";
 
+import { auditOptionsSchema, authOptionsSchema, tlsOptionsSchema } from "../access/options.ts";
 import { limitsSchema } from "../contract/limits.ts";
+import { fleetOptionsSchema } from "../fleet/options.ts";
+import { eventsOptionsSchema } from "../services/events/options.ts";
+import { filesOptionsSchema } from "../services/files/options.ts";
+import { memoryOptionsSchema } from "../services/memory/options.ts";
+import { queueOptionsSchema } from "../services/queue/options.ts";
 
 /** `host:port`, `[v6]:port`; port 0 picks a free one. */
 const addressSchema = z
@@ -21,15 +27,16 @@ function isNetwork(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
 }
 
+const listenAddressSchema = z.union([addressSchema, z.literal(false)]);
+
 const listenSchema = z.strictObject({
-  clone: z
-    .union([addressSchema, z.literal(false)])
-    .default("127.0.0.1:10000")
-    .describe("virgo_clone, both dialects"),
-  gateway: z
-    .union([addressSchema, z.literal(false)])
-    .default("127.0.0.1:6390")
-    .describe("all verbs, modern dialect only"),
+  clone: listenAddressSchema.default("127.0.0.1:10000").describe("virgo_clone, both dialects"),
+  eventnet: listenAddressSchema.default("127.0.0.1:20000").describe("EventNet, both dialects"),
+  memory: listenAddressSchema.default("127.0.0.1:30000").describe("memory, both dialects"),
+  files: listenAddressSchema.default("127.0.0.1:50000").describe("files, both dialects"),
+  queue: listenAddressSchema.default("127.0.0.1:60000").describe("queue, both dialects"),
+  gateway: listenAddressSchema.default("127.0.0.1:6390").describe("all verbs, modern dialect only"),
+  secure: listenAddressSchema.default(false).describe("all verbs, modern dialect, TLS 1.3 only; needs tls"),
 });
 
 const cloneSchema = z.strictObject({
@@ -44,14 +51,17 @@ const cloneSchema = z.strictObject({
   plugins: z.array(z.string().min(1)).default([]).describe("allow-list of mode 0: ES modules whose exported functions may be named"),
   timeLimitMs: z.int().min(10).max(3_600_000).default(10_000).describe("time limit of modes 1 and 0, milliseconds"),
   maxRunning: z.int().min(1).max(256).default(4).describe("executables and plugin calls running at once"),
+  useAsKingcobraService: z.boolean().default(false).describe("put every classic token on the queue instead of running it"),
 });
 
-const userSchema = z.strictObject({
-  name: z.string().min(1).max(64),
-  tokenSha256: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/, { error: "the SHA-256 of the token, 64 lower-case hex digits: printf %s TOKEN | sha256sum" }),
-  priority: z.int().min(0).max(255).default(100).describe("highest priority the user may ask for"),
+const classicSchema = z.strictObject({
+  allow: z.array(networkSchema).default([]).describe("addresses and networks beside loopback that may speak the classic dialect"),
+  addressWidth: z.literal([32, 64]).default(64).describe("bits of the addresses virgo_cloud_malloc answers: 64 is 16 hex digits, 32 is 8"),
+  padWrites: z.boolean().default(true).describe("virgo_cloud_write fills up with NUL to its count, as the original's files are"),
+  queueReply: z
+    .enum(["ack", "nul"])
+    .default("ack")
+    .describe("what port 60000 answers: the 125-byte text, or 500 NULs as builds since 2015 did"),
 });
 
 const lossSchema = z.union([z.enum(["safe", "off", "hold"]), z.strictObject({ value: z.union([z.number(), z.boolean()]) })]);
@@ -115,11 +125,19 @@ export const configSchema = z.strictObject({
   board: z.string().min(1).default("auto").describe("auto, sim, or a file of firmware-configs/boards"),
   listen: listenSchema.prefault({}),
   clone: cloneSchema.prefault({}),
-  classic: z
-    .strictObject({ allow: z.array(networkSchema).default([]) })
-    .prefault({})
-    .describe("addresses and networks beside loopback that may speak the classic dialect"),
-  auth: z.strictObject({ users: z.array(userSchema).default([]) }).prefault({}),
+  kingcobra: z
+    .boolean()
+    .default(true)
+    .describe("a classic token on port 10000 that names nothing goes to the queue; false answers ERR UNKNOWN"),
+  memory: memoryOptionsSchema.prefault({}),
+  files: filesOptionsSchema.prefault({}),
+  events: eventsOptionsSchema.prefault({}),
+  queue: queueOptionsSchema.prefault({}),
+  fleet: fleetOptionsSchema.prefault({}),
+  classic: classicSchema.prefault({}),
+  auth: authOptionsSchema.prefault({}),
+  tls: tlsOptionsSchema.optional(),
+  audit: auditOptionsSchema.prefault({}),
   limits: limitsSchema.prefault({}),
   log: z.strictObject({ level: z.enum(["debug", "info", "warn", "error", "silent"]).default("info") }).prefault({}),
   devices: z

@@ -1,3 +1,4 @@
+import type { Cancel } from "./clock.ts";
 import type { EventId } from "./request.ts";
 
 /** `rule`: a rule began to hold, or asks for something else than before. */
@@ -26,6 +27,8 @@ export interface Journal {
   chain(id: EventId): readonly JournalEvent[];
   /** The newest `count`, oldest first. */
   latest(count: number): readonly JournalEvent[];
+  /** Told every event as it is recorded, in order; must be quick. */
+  watch(listener: (event: JournalEvent) => void): Cancel;
   /** How many were ever recorded. */
   readonly recorded: number;
 }

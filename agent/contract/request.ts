@@ -1,4 +1,4 @@
-import type { AgentError } from "./errors.ts";
+import { AgentError } from "./errors.ts";
 import type { Eventually, Value } from "./value.ts";
 
 /**
@@ -47,6 +47,21 @@ export function errorReply(error: AgentError): Reply {
   return { kind: "error", error };
 }
 
+/** What a permit is about; the names under each: `lamp.on`, `battery_v`, `logs/today.txt`, `orders`, `settings:volume`, `7`. */
+export type PermitKind = "function" | "vars" | "files" | "queue" | "memory" | "events";
+
+/** What an authenticated caller may touch. */
+export interface Permits {
+  allows(kind: PermitKind, name: string): boolean;
+}
+
+/** Why `caller` may not touch that: DENIED, or undefined when it may. */
+export function refusal(caller: Caller, kind: PermitKind, name: string): AgentError | undefined {
+  if (caller.permits === undefined || caller.permits.allows(kind, name)) return undefined;
+  const permit = kind === "function" ? name : `${kind}:${name}`;
+  return new AgentError("DENIED", `${caller.name} may not use ${permit}; its user's allow list does not cover it`);
+}
+
 /** Identifies an event of this node's journal; rises by one per event; 0 is "nothing". */
 export type EventId = number;
 
@@ -58,6 +73,10 @@ export interface Caller {
   readonly priority: number;
   /** The highest priority it may ask for; `priority` when absent. */
   readonly maxPriority?: number;
+  /** Where it is connected from, without a port; absent for a rule. */
+  readonly address?: string;
+  /** What it may touch; everything when absent. Ask `refusal`. */
+  readonly permits?: Permits;
   /** The event that what it asks now follows from; 0 or absent for none. Differs from request to request where the caller is a rule. */
   readonly cause?: EventId;
   /** Aborted when the caller is gone. */
@@ -78,6 +97,17 @@ export interface VerbDoc {
 export interface Service {
   readonly verbs: readonly VerbDoc[];
   handle(request: Request, caller: Caller): Eventually<Reply>;
+}
+
+/** Numbers and words about something, as INFO shows them. */
+export type Figures = Readonly<Record<string, string | number>>;
+
+/** A service that holds something open: files, timers, connections. */
+export interface OpenService extends Service {
+  /** What INFO shows under the service's name. */
+  figures(): Figures;
+  /** Makes durable what was acknowledged and lets go of everything. */
+  close(): Promise<void>;
 }
 
 /** Priorities of the arbiter (twist_mux: 0–255, the highest live one wins). */

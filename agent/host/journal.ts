@@ -11,6 +11,7 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
   const subjects = new Array<string>(kept).fill("");
   const callers = new Array<string>(kept).fill("");
   const details = new Array<string>(kept).fill("");
+  const listeners = new Set<(event: JournalEvent) => void>();
   let recorded = 0;
 
   const isKept = (id: number): boolean => id > 0 && id <= recorded && id > recorded - kept;
@@ -28,6 +29,10 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
     };
   }
 
+  function announce(event: JournalEvent): void {
+    for (const listener of listeners) listener(event);
+  }
+
   return {
     get recorded() {
       return recorded;
@@ -41,6 +46,7 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
       subjects[slot] = subject;
       callers[slot] = caller;
       details[slot] = detail;
+      if (listeners.size > 0) announce(at(id));
       return id;
     },
     chain(id) {
@@ -52,6 +58,10 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
         next = event.cause;
       }
       return events;
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
     latest(count) {
       const first = Math.max(1, recorded - Math.min(count, kept) + 1);
