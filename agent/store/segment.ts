@@ -51,7 +51,7 @@ export async function createSegment(folder: string, sequence: number, capacity: 
     await rename(unfinished, path);
     await syncFolder(folder);
   } catch (error) {
-    await rm(unfinished, { force: true });
+    await Promise.allSettled([rm(unfinished, { force: true })]);
     throw error;
   }
   return openSegment(folder, sequence, HEAD_BYTES);
