@@ -203,8 +203,11 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
   }
 
   function answer(reply: Reply, request: Request | undefined): void {
-    if (reply.kind === "error") stats.errors[reply.error.code] += 1;
-    const { codec } = conversation as Conversation;
+    const { codec, failed } = conversation as Conversation;
+    if (reply.kind === "error") {
+      stats.errors[reply.error.code] += 1;
+      failed?.(reply.error, request);
+    }
     try {
       codec.format(reply, request, sink);
       out += sink.take();

@@ -1,3 +1,4 @@
+import type { AgentError } from "./contract/errors.ts";
 import type { Request, Reply } from "./contract/request.ts";
 import type { Eventually, Value } from "./contract/value.ts";
 import type { Codec } from "./wire/codec.ts";
@@ -28,4 +29,6 @@ export interface Conversation {
   readonly codec: Codec;
   /** Must not throw; what it throws or rejects with all the same is answered IO and logged. */
   handle(request: Request): Eventually<Reply>;
+  /** Told of every error that is answered, just before it is; `request` is undefined when it answers none. Must not throw. */
+  readonly failed?: (error: AgentError, request: Request | undefined) => void;
 }
