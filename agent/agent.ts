@@ -1,10 +1,8 @@
-import { constants } from "node:fs";
-import { access, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import { shippedBoardFor } from "./config/board-file.ts";
-import { AgentError, messageOf } from "./contract/errors.ts";
 import { createConversations } from "./conversations.ts";
 import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
@@ -15,6 +13,7 @@ import { createCloneService } from "./services/clone.ts";
 import { createExecutableRunner } from "./services/executables.ts";
 import { createPluginRunner } from "./services/plugins.ts";
 import { createVariablesService } from "./services/variables.ts";
+import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts";
 import { createAllowList, createUsers, type User } from "./users.ts";
 import { CLONE_CALL, CLONE_TOKEN, cloneGrammar } from "./wire/classic-clone.ts";
 import { openBoard } from "../drivers/board/auto.ts";
@@ -69,6 +68,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
   try {
     await makeStateFolder(stateFolder);
+    closers.push(await lockStateFolder(stateFolder));
     const startedMs = clock.monotonicMs();
     const journal = createJournal(clock);
     const variables = createVariableStore({
@@ -236,21 +236,4 @@ async function startSource({ config, clock, log }: AgentOptions, variables: Vari
 function elsewhere(services: readonly Service[], here: Service, where: string): Map<string, string> {
   const others = services.filter((service) => service !== here);
   return new Map(others.flatMap(({ verbs }) => verbs.map(({ verb }) => [verb, where] as const)));
-}
-
-async function makeStateFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-    await access(folder, constants.W_OK);
-  } catch (error) {
-    throw new AgentError("IO", `the state folder ${folder} cannot be written to: ${messageOf(error)}; choose another with --state`, {
-      cause: error,
-    });
-  }
-}
-
-/** Whoever reads the file finds all of it or nothing. */
-async function writeWhole(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.new`, text);
-  await rename(`${file}.new`, file);
 }
