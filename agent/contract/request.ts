@@ -32,7 +32,8 @@ export interface Request {
 
 /** What is answered, whatever the transport. */
 export type Reply =
-  | { readonly kind: "value"; readonly value: Value }
+  /** With `raw` the value is a ByteString, whose bytes are written as they are: data that came over the wire goes back without a copy. */
+  | { readonly kind: "value"; readonly value: Value; readonly raw?: true }
   /** A word that is not data: OK, PONG. */
   | { readonly kind: "status"; readonly text: string }
   | { readonly kind: "error"; readonly error: AgentError };
@@ -41,6 +42,11 @@ export const OK: Reply = { kind: "status", text: "OK" };
 
 export function valueReply(value: Value): Reply {
   return { kind: "value", value };
+}
+
+/** Data as it came over the wire. */
+export function bytesReply(bytes: ByteString): Reply {
+  return { kind: "value", value: bytes, raw: true };
 }
 
 export function errorReply(error: AgentError): Reply {
