@@ -1,10 +1,10 @@
-import { connectAgent } from "./connection.ts";
+import { connectAgent } from "../fleet/connection.ts";
 import { EXIT } from "./exit.ts";
 import { jsonText } from "./print.ts";
 import { findTarget } from "./target.ts";
 import type { Reply } from "../contract/request.ts";
 import type { Value } from "../contract/value.ts";
-import type { AgentConnection } from "./connection.ts";
+import type { AgentConnection } from "../fleet/connection.ts";
 import type { CliIo } from "./io.ts";
 import type { TargetOptions } from "./target.ts";
 

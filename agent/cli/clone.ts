@@ -4,7 +4,7 @@ import { EXIT } from "./exit.ts";
 import { jsonText, valueText } from "./print.ts";
 import type { Reply } from "../contract/request.ts";
 import type { AskOptions } from "./ask.ts";
-import type { AgentConnection } from "./connection.ts";
+import type { AgentConnection } from "../fleet/connection.ts";
 import type { CliIo } from "./io.ts";
 
 export interface CloneCommandOptions extends AskOptions {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { AgentError } from "../contract/errors.ts";
 import { parseListenAddress } from "../listener.ts";
-import type { Target } from "./connection.ts";
+import type { Target } from "../fleet/target.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 

@@ -4,7 +4,7 @@ import { jsonText, tableText, valueText } from "./print.ts";
 import type { Reply } from "../contract/request.ts";
 import type { Value } from "../contract/value.ts";
 import type { AskOptions } from "./ask.ts";
-import type { AgentConnection } from "./connection.ts";
+import type { AgentConnection } from "../fleet/connection.ts";
 import type { CliIo } from "./io.ts";
 
 export interface VarsOptions extends AskOptions {
