@@ -3,12 +3,11 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import { shippedBoardFor } from "./config/board-file.ts";
-import { createConversations } from "./conversations.ts";
 import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
 import { agentInfo } from "./info.ts";
-import { parseHostPort, parseListenAddress, startListener, type Listener } from "./listener.ts";
-import { createRouter } from "./router.ts";
+import { parseHostPort, type Listener } from "./listener.ts";
+import { openPorts } from "./ports.ts";
 import { createCloneService } from "./services/clone.ts";
 import { createExecutableRunner } from "./services/executables.ts";
 import { createPluginRunner } from "./services/plugins.ts";
@@ -105,28 +104,20 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
         sources: sources.map(({ source }) => source),
         engine,
       });
-    const listen = async (name: string, address: string | false, openConversation: ReturnType<typeof createConversations>) => {
-      if (address === false) return;
-      const listener = await startListener({
-        name,
-        address: parseListenAddress(address),
-        limits: config.limits,
-        clock,
-        log,
-        openConversation,
-      });
-      closers.push(() => listener.close());
-      listeners.push(listener);
-    };
-    const shared = { node: config.node, version, users: createUsers(tokenUsers(config)), info, limits: config.limits };
-    await listen("gateway", config.listen.gateway, createConversations({ ...shared, router: createRouter(services) }));
-    const gateway = listeners[0]?.address;
-    const cloneRouter = createRouter([clone], {
-      unlisted: new Map([CLONE_TOKEN, CLONE_CALL].map((verb) => [verb, clone])),
-      elsewhere: gateway === undefined ? new Map() : elsewhere(services, clone, `the gateway, ${gateway}`),
+    await openPorts({
+      ports: [
+        { name: "clone", address: config.listen.clone, service: clone, grammar: cloneGrammar, classicVerbs: [CLONE_TOKEN, CLONE_CALL] },
+      ],
+      services,
+      gateway: config.listen.gateway,
+      listener: { limits: config.limits, clock, log },
+      conversation: { node: config.node, version, users: createUsers(tokenUsers(config)), info, limits: config.limits },
+      classicAllows: createAllowList(config.classic.allow),
+      opened(listener) {
+        listeners.push(listener);
+        closers.push(() => listener.close());
+      },
     });
-    const classic = { grammar: cloneGrammar, allows: createAllowList(config.classic.allow) };
-    await listen("clone", config.listen.clone, createConversations({ ...shared, router: cloneRouter, classic }));
 
     const addresses = Object.fromEntries([
       ...listeners.map(({ name, address }) => [name, address] as const),
@@ -231,9 +222,4 @@ async function startSource({ config, clock, log }: AgentOptions, variables: Vari
   }
   const { startTcpSource } = await import("../analytics/sources/tcp.ts");
   return { source: startTcpSource(address), bound: undefined };
-}
-
-function elsewhere(services: readonly Service[], here: Service, where: string): Map<string, string> {
-  const others = services.filter((service) => service !== here);
-  return new Map(others.flatMap(({ verbs }) => verbs.map(({ verb }) => [verb, where] as const)));
 }

@@ -104,10 +104,29 @@ function checkBoard(source: YamlSource, spec: unknown): { readonly value: BoardC
 /** What is right by itself and wrong together. */
 function contradictions(source: YamlSource, config: RawConfig): readonly Problem[] {
   const problems: Problem[] = [];
-  const { clone, gateway } = config.listen;
-  if (clone !== false && clone === gateway && !clone.endsWith(":0")) {
+  const taken = new Map<string, string>();
+  for (const [name, address] of Object.entries(config.listen)) {
+    if (address === false) continue;
+    const first = taken.get(address);
+    if (first === undefined || address.endsWith(":0")) taken.set(address, name);
+    else
+      problems.push(
+        source.problem(
+          ["listen", name],
+          "value",
+          `listen.${first} and listen.${name} are both ${address}`,
+          "give one of them another port",
+        ),
+      );
+  }
+  if (config.listen.secure !== false && config.tls === undefined) {
     problems.push(
-      source.problem(["listen", "gateway"], "value", `listen.clone and listen.gateway are both ${clone}`, "give one of them another port"),
+      source.problem(
+        ["listen", "secure"],
+        "value",
+        "listen.secure needs tls, which is not there",
+        "name certificate, key and ca under tls; virgo cert makes them",
+      ),
     );
   }
   const names = new Map<string, number>();
@@ -142,14 +161,33 @@ function contradictions(source: YamlSource, config: RawConfig): readonly Problem
 /** Relative files are meant from the configuration on, wherever the agent was started. */
 function withAbsoluteFiles(file: string, config: RawConfig): RawConfig {
   const folder = dirname(file);
+  const { clone, analytics, fleet, tls } = config;
   return {
     ...config,
-    clone: { ...config.clone, plugins: config.clone.plugins.map((plugin) => resolve(folder, plugin)) },
+    clone: { ...clone, plugins: clone.plugins.map((plugin) => resolve(folder, plugin)) },
     analytics: {
-      ...config.analytics,
-      sources: config.analytics.sources.map((from) => ("file" in from ? { ...from, file: resolve(folder, from.file) } : from)),
+      ...analytics,
+      sources: analytics.sources.map((from) => ("file" in from ? absolute(folder, from, ["file"]) : from)),
     },
+    files: absolute(folder, config.files, ["root"]),
+    events: absolute(folder, config.events, ["folder"]),
+    queue: absolute(folder, config.queue, ["file"]),
+    fleet: {
+      ...absolute(folder, fleet, ["clientConf", "cloudConf"]),
+      nodes: Object.fromEntries(Object.entries(fleet.nodes).map(([name, node]) => [name, absolute(folder, node, ["tokenFile"])])),
+    },
+    auth: absolute(folder, config.auth, ["usersFile"]),
+    audit: absolute(folder, config.audit, ["file"]),
+    tls: tls && absolute(folder, tls, ["certificate", "key", "ca", "revoked"]),
   };
+}
+
+function absolute<T extends object>(folder: string, options: T, keys: readonly (keyof T)[]): T {
+  const paths = keys.flatMap((key) => {
+    const path = options[key];
+    return typeof path === "string" ? [[key, resolve(folder, path)]] : [];
+  });
+  return { ...options, ...(Object.fromEntries(paths) as Partial<T>) };
 }
 
 function warningsOf(source: YamlSource, config: AgentConfig): readonly Problem[] {

@@ -111,6 +111,21 @@ devices:
     problems: ["virgo.yaml:3:12: listen.clone and listen.gateway are both 127.0.0.1:7000; give one of them another port"],
   },
   {
+    name: "a secure listener without certificates",
+    yaml: "listen: { secure: 0.0.0.0:6391 }",
+    problems: [
+      "virgo.yaml:1:19: listen.secure needs tls, which is not there; name certificate, key and ca under tls; virgo cert makes them",
+    ],
+  },
+  {
+    name: "a work handler with two kinds of work, and a user nobody can be",
+    yaml: "queue: { handlers: [{ topic: a, call: lamp.on, run: /bin/true }] }\nauth: { users: [{ name: nobody }] }",
+    problems: [
+      "virgo.yaml:1:21: queue.handlers[0]: a handler has either call or run",
+      "virgo.yaml:2:17: auth.users[0]: a user has tokenSha256, certificate, or both",
+    ],
+  },
+  {
     name: "a switch between words and between numbers",
     yaml: "clone: { parameterIsExecutable: 3, executables: [bin/ls] }\nlog: { level: warning }",
     problems: [
@@ -319,7 +334,7 @@ rules:
     name: "a name from JavaScript's inside",
     yaml: "__proto__: { x: 1 }",
     problems: [
-      "virgo.yaml:1:1: unknown key __proto__ in the file; it may hold node, board, listen, clone, classic, auth, limits, log, devices, analytics or rules",
+      "virgo.yaml:1:1: unknown key __proto__ in the file; it may hold node, board, listen, clone, kingcobra, memory, files, events, queue, fleet, classic, auth, tls, audit, limits, log, devices, analytics or rules",
     ],
   },
 ];
@@ -390,9 +405,19 @@ t.test("files are meant from the configuration on, and what is not there yet is 
   const { config, warnings, folder } = load(
     t,
     `clone: { plugins: [plug.mjs, gone.mjs], executables: [/bin/sh, /no/such/program] }
-analytics: { sources: [{ file: a.conf }, { file: /etc/hostname }, { tcp: "127.0.0.1:1" }] }`,
+analytics: { sources: [{ file: a.conf }, { file: /etc/hostname }, { tcp: "127.0.0.1:1" }] }
+files: { root: shared }
+fleet: { nodes: { barn: { address: "192.168.2.80:6390", tokenFile: /etc/virgo/barn }, shed: { address: "192.168.2.81:6390", tokenFile: shed.token } } }
+tls: { certificate: node.crt, key: node.key, ca: /etc/ca.crt }`,
     { "plug.mjs": "" },
   );
+  t.equal(config?.files.root, join(folder, "shared"));
+  t.notOk(config?.queue.file, "what is not said stays unsaid");
+  t.strictSame(
+    Object.values(config?.fleet.nodes ?? {}).map(({ tokenFile }) => tokenFile),
+    ["/etc/virgo/barn", join(folder, "shed.token")],
+  );
+  t.match(config?.tls, { certificate: join(folder, "node.crt"), key: join(folder, "node.key"), ca: "/etc/ca.crt" });
   t.strictSame(config?.clone.plugins, [join(folder, "plug.mjs"), join(folder, "gone.mjs")]);
   t.strictSame(
     config?.analytics.sources.map((source) => ("file" in source ? source.file : source.tcp)),

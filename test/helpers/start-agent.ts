@@ -30,7 +30,7 @@ interface Teardown {
 }
 
 /** Free ports, whatever else the configuration says. */
-const LISTEN = "listen: { clone: 127.0.0.1:0, gateway: 127.0.0.1:0 }\n";
+const LISTEN = `listen: { ${["clone", "eventnet", "memory", "files", "queue", "gateway"].map((name) => `${name}: 127.0.0.1:0`).join(", ")} }\n`;
 
 /** An agent in this process, on the simulated board, with its own folder; stopped when the test ends. */
 export async function startAgent(t: Teardown, yaml: string, clock: Clock = createSystemClock()): Promise<RunningAgent> {
