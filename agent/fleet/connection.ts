@@ -29,6 +29,8 @@ export interface ConnectOptions {
   readonly user?: string | undefined;
   /** Time to connect and greet, milliseconds. */
   readonly connectMs?: number | undefined;
+  /** Ends the attempt, not the connection it led to. */
+  readonly signal?: AbortSignal | undefined;
   /** After a question has timed out: silence after which the connection is given up, milliseconds. */
   readonly silenceMs?: number | undefined;
 }
@@ -53,7 +55,7 @@ export interface AgentConnection {
   onPush(listener: (message: readonly Value[]) => void): Cancel;
   /** Called once, when the connection has ended: with the reason, or without when `close` was called. Also when it has ended before. */
   onEnd(listener: (reason?: AgentError) => void): Cancel;
-  close(): void;
+  readonly close: () => void;
 }
 
 const CONNECT_MS = 5000;
@@ -76,18 +78,20 @@ type Greeted = Omit<AgentConnection, "node">;
  * DENIED for a wrong token or when ours is not accepted.
  */
 export async function connectAgent(options: ConnectOptions): Promise<AgentConnection> {
-  const { token, user = "default", connectMs = CONNECT_MS } = options;
+  const { token, user = "default", connectMs = CONNECT_MS, signal } = options;
   const connection = openConnection(options, targetText(options.target));
-  const greeting = await connection.call("HELLO", token === undefined ? ["3"] : ["3", "AUTH", user, token], connectMs).catch(
-    // Nobody is left to use it.
-    (thrown: unknown) => {
-      connection.close();
-      throw thrown;
-    },
-  );
-  if (greeting.kind !== "error") return { ...connection, node: nodeOf(greeting) };
-  connection.close();
-  throw greeting.error;
+  if (signal?.aborted === true) connection.close();
+  signal?.addEventListener("abort", connection.close);
+  try {
+    const greeting = await connection.call("HELLO", token === undefined ? ["3"] : ["3", "AUTH", user, token], connectMs);
+    if (greeting.kind === "error") throw greeting.error;
+    return { ...connection, node: nodeOf(greeting) };
+  } catch (thrown) {
+    connection.close();
+    throw thrown;
+  } finally {
+    signal?.removeEventListener("abort", connection.close);
+  }
 }
 
 function nodeOf(greeting: Reply): string {

@@ -56,11 +56,4 @@ export async function startAgent(t: Teardown, yaml: string, clock: Clock = creat
   return { agent, config, board, log, stateFolder, exchange, ask: (line) => exchange("gateway", `${line}\r\n`) };
 }
 
-/** Waits until `check` holds; the test's own time limit ends it. */
-export async function eventually(check: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await check())) {
-    await new Promise((resolve) => {
-      setTimeout(resolve, 2);
-    });
-  }
-}
+export { eventually } from "./eventually.ts";
