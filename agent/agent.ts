@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
+import { createAllowList, createUsers } from "./access/users.ts";
 import { shippedBoardFor } from "./config/board-file.ts";
 import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
@@ -13,7 +14,6 @@ import { createExecutableRunner } from "./services/executables.ts";
 import { createPluginRunner } from "./services/plugins.ts";
 import { createVariablesService } from "./services/variables.ts";
 import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts";
-import { createAllowList, createUsers, type User } from "./users.ts";
 import { CLONE_CALL, CLONE_TOKEN, cloneGrammar } from "./wire/classic-clone.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import type { AgentConfig } from "./config/load.ts";
@@ -111,7 +111,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       services,
       gateway: config.listen.gateway,
       listener: { limits: config.limits, clock, log },
-      conversation: { node: config.node, version, users: createUsers(tokenUsers(config)), info, limits: config.limits },
+      conversation: { node: config.node, version, users: createUsers(config.auth.users), info, limits: config.limits },
       classicAllows: createAllowList(config.classic.allow),
       opened(listener) {
         listeners.push(listener);
@@ -137,11 +137,6 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     await closeAll();
     throw error;
   }
-}
-
-/** Users who have a token. */
-function tokenUsers(config: AgentConfig): readonly User[] {
-  return config.auth.users.flatMap(({ tokenSha256, ...user }) => (tokenSha256 === undefined ? [] : [{ ...user, tokenSha256 }]));
 }
 
 function specOf({ id, driver, options, common }: AgentConfig["devices"][number]): DeviceSpec {

@@ -1,3 +1,4 @@
+import type { CertificateIdentity } from "./access/certificate.ts";
 import type { AgentError } from "./contract/errors.ts";
 import type { Request, Reply } from "./contract/request.ts";
 import type { Eventually, Value } from "./contract/value.ts";
@@ -9,6 +10,10 @@ export interface Peer {
   readonly address: string;
   /** On this machine. */
   readonly loopback: boolean;
+  /** Came over TLS: then being on this machine proves nothing. */
+  readonly secure?: boolean;
+  /** The certificate it showed and proved to be its own. */
+  readonly certificate?: CertificateIdentity;
 }
 
 /** What a conversation may do with the connection it is held over. */

@@ -23,10 +23,11 @@ export function createConversations(options: ConversationOptions): (link: Link) 
   const openResp = createRespFactory(limits);
   return (link) => {
     const session = createSession(link, options);
-    if (classic === undefined) return { codec: openResp(), handle: (request) => session.handle(request, false) };
+    const { failed } = session;
+    if (classic === undefined) return { codec: openResp(), handle: (request) => session.handle(request, false), failed };
     const openClassic = classic.allows(link.peer) ? () => createClassicCodec(limits, classic.grammar) : undefined;
     const codec = createDialectCodec({ resp: openResp, classic: openClassic });
     // Who got as far as a classic request may make it: that dialect has no authentication.
-    return { codec, handle: (request) => session.handle(request, codec.oneShot) };
+    return { codec, handle: (request) => session.handle(request, codec.oneShot), failed };
   };
 }

@@ -1,12 +1,15 @@
+import { authenticate, openEntrance, recordFailure, refusalAt } from "./access/entrance.ts";
 import { AgentError } from "./contract/errors.ts";
 import { nearest } from "./contract/nearest.ts";
-import { errorReply, OK, PRIORITY, textOf, valueReply } from "./contract/request.ts";
-import type { ByteString, Caller, Reply, Request, VerbDoc } from "./contract/request.ts";
+import { errorReply, OK, textOf, valueReply } from "./contract/request.ts";
+import type { Entrance } from "./access/entrance.ts";
+import type { Guard } from "./access/guard.ts";
+import type { Users } from "./access/users.ts";
+import type { ByteString, Reply, Request, VerbDoc } from "./contract/request.ts";
 import type { Eventually, Value } from "./contract/value.ts";
 import type { Link } from "./conversation.ts";
 import type { Router } from "./router.ts";
 import { SESSION_VERBS } from "./session-verbs.ts";
-import type { User, Users } from "./users.ts";
 
 /** Figures by section, as INFO shows them. */
 export type Info = Readonly<Record<string, Readonly<Record<string, string | number>>>>;
@@ -17,34 +20,30 @@ export interface SessionOptions {
   /** The agent's version. */
   readonly version: string;
   readonly users: Users;
+  /** Limits rates and keeps the record of refusals, the same for all listeners; without it neither is done. */
+  readonly guard?: Guard;
   readonly router: Router;
   readonly info: () => Info;
 }
 
 /** One connection's caller and what it has agreed on. */
 export interface Session {
-  /** Never throws. Peers that are not on this machine must authenticate first; `trusted` requests need not. */
+  /** Never throws. Peers that are not on this machine, or came over TLS, must show who they are first; `trusted` requests need not. */
   handle(request: Request, trusted: boolean): Eventually<Reply>;
+  /** To be told of every error that is answered. */
+  readonly failed: (error: AgentError, request: Request | undefined) => void;
 }
-
-/** A connection that has sent this many wrong tokens is closed. */
-const MAX_WRONG_TOKENS = 5;
 
 /** What Redis clients look for in INFO before they send anything: a version whose protocol they know, and that nothing is being loaded. */
 const REDIS_INFO = { redis_version: "7.0.0", loading: 0 };
 
-/** What a peer may ask before it has authenticated. */
-const OPEN_TO_ALL: ReadonlySet<string> = new Set(["PING", "QUIT", "HELLO", "AUTH", "HELP"]);
-
 interface State {
   readonly link: Link;
   readonly options: SessionOptions;
-  caller: Caller;
-  authenticated: boolean;
+  readonly entrance: Entrance;
   respVersion: 2 | 3;
   /** What the client calls itself. */
   clientName: string;
-  wrongTokens: number;
 }
 
 const ANSWERS: ReadonlyMap<string, (state: State, args: readonly ByteString[]) => Reply> = new Map([
@@ -59,35 +58,18 @@ const ANSWERS: ReadonlyMap<string, (state: State, args: readonly ByteString[]) =
 ]);
 
 export function createSession(link: Link, options: SessionOptions): Session {
-  const state: State = {
-    link,
-    options,
-    // On this machine is whoever could stop the agent: an operator, who may also ask for more.
-    caller: createCaller(link, link.peer.address, PRIORITY.operator, PRIORITY.eStop),
-    authenticated: link.peer.loopback,
-    respVersion: 2,
-    clientName: "",
-    wrongTokens: 0,
-  };
+  const entrance = openEntrance(link, options);
+  const state: State = { link, options, entrance, respVersion: 2, clientName: "" };
   return {
     handle(request, trusted) {
+      const refusal = refusalAt(entrance, request.verb, trusted);
+      if (refusal !== undefined) return errorReply(refusal);
       const answer = ANSWERS.get(request.verb);
-      if (!state.authenticated && !trusted && !OPEN_TO_ALL.has(request.verb)) return denied(request.verb);
-      return answer === undefined ? options.router.handle(request, state.caller) : answered(answer, state, request.args);
+      return answer === undefined ? options.router.handle(request, entrance.caller) : answered(answer, state, request.args);
     },
-  };
-}
-
-function createCaller(link: Link, name: string, priority: number, maxPriority: number): Caller {
-  return {
-    name,
-    priority,
-    maxPriority,
-    // Few callers are ever asked for it.
-    get signal() {
-      return link.signal;
+    failed(error, request) {
+      recordFailure(entrance, error, request);
     },
-    push: link.push,
   };
 }
 
@@ -98,10 +80,6 @@ function answered(answer: (state: State, args: readonly ByteString[]) => Reply, 
     if (thrown instanceof AgentError) return errorReply(thrown);
     throw thrown;
   }
-}
-
-function denied(verb: string): Reply {
-  return errorReply(new AgentError("DENIED", `${textOf(verb)} needs authentication here: AUTH name token, or HELLO 3 AUTH name token`));
 }
 
 function ping(_state: State, args: readonly ByteString[]): Reply {
@@ -120,7 +98,7 @@ function hello(state: State, args: readonly ByteString[]): Reply {
     throw new AgentError("ARGUMENT", `version ${textOf(version)} of RESP is not spoken here; HELLO 2 and HELLO 3 are`);
   }
   const asked = helloOptions(rest);
-  if (asked.token !== undefined) authenticate(state, asked.name, asked.token);
+  if (asked.token !== undefined) authenticate(state.entrance, asked.name, asked.token);
   if (asked.clientName !== undefined) state.clientName = asked.clientName;
   state.respVersion = version === "3" ? 3 : 2;
   return valueReply({
@@ -132,8 +110,8 @@ function hello(state: State, args: readonly ByteString[]): Reply {
     role: "master",
     modules: [],
     node: state.options.node,
-    caller: state.caller.name,
-    authenticated: state.authenticated,
+    caller: state.entrance.caller.name,
+    authenticated: state.entrance.authenticated,
   });
 }
 
@@ -164,22 +142,8 @@ function helloOptions(words: readonly ByteString[]): HelloOptions {
 function auth(state: State, args: readonly ByteString[]): Reply {
   expectArgs("AUTH", args, 1, 2);
   const [name, token] = args.length === 2 ? args : [undefined, args[0]];
-  authenticate(state, name, token as string);
+  authenticate(state.entrance, name, token as string);
   return OK;
-}
-
-/** Client libraries say `default` when they were given a token only. */
-function authenticate(state: State, name: ByteString | undefined, token: ByteString): void {
-  const { users } = state.options;
-  if (users.count === 0) throw new AgentError("DENIED", "nobody can authenticate: no users are configured under auth.users");
-  const user: User | undefined = users.find(name === "default" ? undefined : name && textOf(name), token);
-  if (user === undefined) {
-    state.wrongTokens += 1;
-    if (state.wrongTokens >= MAX_WRONG_TOKENS) state.link.end();
-    throw new AgentError("DENIED", "no user has that name and token");
-  }
-  state.authenticated = true;
-  state.caller = createCaller(state.link, user.name, Math.min(PRIORITY.operator, user.priority), user.priority);
 }
 
 function allVerbs(state: State): readonly VerbDoc[] {
@@ -262,7 +226,7 @@ function client(state: State, args: readonly ByteString[]): Reply {
     case "INFO":
     case "LIST":
       return valueReply(
-        `id=${state.link.id} addr=${state.link.peer.address} name=${state.clientName} user=${state.caller.name} resp=${state.respVersion}\n`,
+        `id=${state.link.id} addr=${state.link.peer.address} name=${state.clientName} user=${state.entrance.caller.name} resp=${state.respVersion}\n`,
       );
     default:
       throw new AgentError("UNKNOWN", `CLIENT ${textOf(what)} is not known; SETNAME, GETNAME, ID, INFO, LIST and SETINFO are`);

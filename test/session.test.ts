@@ -12,7 +12,7 @@ import { createRouter } from "../agent/router.ts";
 import { SESSION_VERBS } from "../agent/session-verbs.ts";
 import { createSession } from "../agent/session.ts";
 import type { Session } from "../agent/session.ts";
-import { createAllowList, createUsers } from "../agent/users.ts";
+import { createAllowList, createUsers } from "../agent/access/users.ts";
 import { RESERVED_VERBS } from "../agent/wire/dialect.ts";
 import { startEchoListener } from "./helpers/echo-listener.ts";
 import { connectRaw } from "./helpers/raw-client.ts";

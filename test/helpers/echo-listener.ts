@@ -12,8 +12,8 @@ import type { Peer } from "../../agent/conversation.ts";
 import { parseListenAddress, startListener } from "../../agent/listener.ts";
 import type { Listener } from "../../agent/listener.ts";
 import { createRouter } from "../../agent/router.ts";
-import { createUsers } from "../../agent/users.ts";
-import type { User } from "../../agent/users.ts";
+import { createUsers } from "../../agent/access/users.ts";
+import type { UserEntry } from "../../agent/access/users.ts";
 import { cloneGrammar } from "../../agent/wire/classic-clone.ts";
 import { createFakeLog } from "./fake-log.ts";
 import type { FakeLog } from "./fake-log.ts";
@@ -66,7 +66,7 @@ export interface EchoOptions {
   readonly limits?: Partial<Limits>;
   readonly clock?: Clock;
   readonly address?: string;
-  readonly users?: readonly User[];
+  readonly users?: readonly UserEntry[];
   /** Takes every peer for one that is not on this machine. */
   readonly remote?: boolean;
   readonly allowsClassic?: (peer: Peer) => boolean;
