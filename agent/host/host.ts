@@ -2,6 +2,7 @@ import { AgentError, toAgentError } from "../contract/errors.ts";
 import { didYouMean } from "../contract/nearest.ts";
 import {
   errorReply,
+  refusal,
   valueReply,
   type ByteString,
   type Caller,
@@ -10,7 +11,7 @@ import {
   type Service,
   type VerbDoc,
 } from "../contract/request.ts";
-import { isPending, type Eventually } from "../contract/value.ts";
+import { isPending, type Eventually, type Value } from "../contract/value.ts";
 import { parseCloneOptions } from "./clone-options.ts";
 import { describe, summaryOf, type View } from "./describe.ts";
 import { createRegistry, type Entry, type Target } from "./registry.ts";
@@ -52,6 +53,18 @@ const VERBS: readonly VerbDoc[] = [
   { verb: "ESTOP", usage: "[RESET]", summary: "latch the emergency stop: everything goes safe; RESET clears the latch" },
 ];
 
+/** What RESET of a device is called in permits. */
+function resetOf(id: string): string {
+  return `${id}.reset`;
+}
+
+/** A description with only those functions that the caller may use. */
+function withUsable(description: Record<string, Value>, { permits }: Caller): Record<string, Value> {
+  if (permits === undefined) return description;
+  const functions = description["functions"] as readonly { readonly name: string }[];
+  return { ...description, functions: functions.filter(({ name }) => permits.allows("function", name)) };
+}
+
 /** Opens the devices. */
 export async function openHost({ node, specs, board, clock, variables, journal, log }: HostOptions): Promise<Host> {
   const supervisor = createSupervisor({ clock, journal, log });
@@ -72,7 +85,7 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
     const highest = caller.maxPriority ?? caller.priority;
     if (priority > highest)
       throw new AgentError("DENIED", `priority ${priority} is above ${highest}, the highest ${caller.name} may ask for`);
-    const { target, from } = targetAt(args, options.at);
+    const { target, from } = targetAt(args, options.at, caller);
     const reply = call(target, args, from, caller, priority, options.leaseMs, options.seq);
     if (options.deadlineMs === undefined || !isPending(reply)) return reply;
     return within(options.deadlineMs, args[options.at] ?? "", reply);
@@ -87,6 +100,7 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
     leaseMs: number | undefined,
     seq: number | undefined,
   ): Eventually<Reply> {
+    if (caller.permits !== undefined) mustMay(caller, `${target.slot.id}.${target.name}`);
     const args = target.bind(words, from);
     if (target.fn.effect === "read") return supervisor.read(target.slot, target.fn, args);
     const name = words.length > from ? `${target.name}(${words.slice(from).join(",")})` : target.name;
@@ -100,7 +114,7 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
   }
 
   /** `device.function`, or the two as separate words: `lights on`. */
-  function targetAt(args: readonly ByteString[], at: number): { target: Target; from: number } {
+  function targetAt(args: readonly ByteString[], at: number, caller: Caller): { target: Target; from: number } {
     const word = args[at];
     if (word === undefined) throw new AgentError("ARGUMENT", "CLONE needs a function after its options, for example lamp.on");
     const joined = registry.target(word);
@@ -108,11 +122,14 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
     const second = args[at + 1];
     const split = second === undefined ? undefined : registry.target(`${word}.${second}`);
     if (split !== undefined) return { target: split, from: at + 2 };
-    throw unknownFunction(word);
+    throw unknownFunction(word, caller);
   }
 
-  function unknownFunction(word: string): AgentError {
+  /** Whoever may not use a function is not told whether there is one. */
+  function unknownFunction(word: string, caller: Caller): AgentError {
     const dot = word.indexOf(".");
+    const denied = refusal(caller, "function", dot < 0 ? `${word}.` : word);
+    if (denied !== undefined) return denied;
     const entry = registry.entry(dot < 0 ? word : word.slice(0, dot));
     if (entry !== undefined && entry.outcome !== "opened") {
       return new AgentError(
@@ -120,7 +137,23 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
         `${entry.spec.id} was ${entry.outcome}: ${entry.reason ?? ""}; RESET ${entry.spec.id} tries again`,
       );
     }
-    return new AgentError("UNKNOWN", `no function ${word}${didYouMean(word, registry.callNames())}; DEVICES lists them`);
+    return new AgentError("UNKNOWN", `no function ${word}${didYouMean(word, usable(caller))}; DEVICES lists them`);
+  }
+
+  /** The functions that the caller may use. */
+  function usable({ permits }: Caller): Iterable<string> {
+    return permits === undefined ? registry.callNames() : [...registry.callNames()].filter((name) => permits.allows("function", name));
+  }
+
+  function mustMay(caller: Caller, name: string): void {
+    const denied = refusal(caller, "function", name);
+    if (denied !== undefined) throw denied;
+  }
+
+  /** Whoever may use one of a device's functions, or reset it, sees the device. */
+  function sees({ permits }: Caller, { spec, slot }: Entry): boolean {
+    if (permits === undefined || permits.allows("function", resetOf(spec.id))) return true;
+    return Object.keys(slot?.device.functions ?? {}).some((name) => permits.allows("function", `${spec.id}.${name}`));
   }
 
   function within(deadlineMs: number, name: string, reply: Promise<Reply>): Promise<Reply> {
@@ -133,16 +166,23 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
     return Promise.race([reply, late]).finally(() => cancel?.());
   }
 
-  function needEntry(args: readonly ByteString[], verb: string): Entry {
+  function needEntry(args: readonly ByteString[], verb: string, caller: Caller): Entry {
     const id = args[0];
     if (id === undefined || args.length > 1) throw new AgentError("ARGUMENT", `${verb} takes one device`);
     const entry = registry.entry(id);
-    if (entry !== undefined) return entry;
-    const ids = registry.entries().map(({ spec }) => spec.id);
+    if (entry !== undefined && sees(caller, entry)) return entry;
+    const ids = visible(caller).map(({ spec }) => spec.id);
+    const denied = refusal(caller, "function", resetOf(id));
+    if (denied !== undefined) throw denied;
     throw new AgentError("UNKNOWN", `no device ${id}${didYouMean(id, ids)}; DEVICES lists them`);
   }
 
+  function visible(caller: Caller): readonly Entry[] {
+    return registry.entries().filter((entry) => sees(caller, entry));
+  }
+
   async function reset(entry: Entry, caller: Caller): Promise<Reply> {
+    mustMay(caller, resetOf(entry.spec.id));
     if (entry.slot !== undefined) return supervisor.reset(entry.slot, caller.name);
     const reopened = await registry.reopen(entry.spec.id);
     if (reopened.outcome === "opened") return { kind: "status", text: "OK" };
@@ -151,7 +191,10 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
 
   function eStop(args: readonly ByteString[], caller: Caller): Eventually<Reply> {
     if (args.length === 0) return supervisor.eStop(caller.name);
-    if (args.length === 1 && args[0]?.toUpperCase() === "RESET") return supervisor.clearEStop(caller.name);
+    if (args.length === 1 && args[0]?.toUpperCase() === "RESET") {
+      mustMay(caller, "estop.reset");
+      return supervisor.clearEStop(caller.name);
+    }
     throw new AgentError("ARGUMENT", `ESTOP takes nothing or RESET, not ${args.join(" ")}`);
   }
 
@@ -160,11 +203,11 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
       case "CLONE":
         return clone(request.args, caller);
       case "DEVICES":
-        return valueReply(registry.entries().map((entry) => summaryOf(entry, view)));
+        return valueReply(visible(caller).map((entry) => withUsable(summaryOf(entry, view), caller)));
       case "DESCRIBE":
-        return valueReply(describe(needEntry(request.args, "DESCRIBE"), view));
+        return valueReply(withUsable(describe(needEntry(request.args, "DESCRIBE", caller), view), caller));
       case "RESET":
-        return reset(needEntry(request.args, "RESET"), caller);
+        return reset(needEntry(request.args, "RESET", caller), caller);
       case "ESTOP":
         return eStop(request.args, caller);
       default:

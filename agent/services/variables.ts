@@ -3,6 +3,7 @@ import { didYouMean } from "../contract/nearest.ts";
 import {
   errorReply,
   OK,
+  refusal,
   textOf,
   valueReply,
   type ByteString,
@@ -56,26 +57,37 @@ export function createVariablesService({ variables }: VariablesServiceOptions): 
     }
     const texts = args.map(textOf);
     const pairs = Array.from({ length: texts.length / 2 }, (_, i) => ({ name: texts[2 * i] ?? "", text: texts[2 * i + 1] ?? "" }));
+    for (const { name } of pairs) mustMay(caller, name);
     variables.setPairs(pairs, caller.name);
     return OK;
   }
 
-  function get(args: readonly ByteString[]): Reply {
+  function get(args: readonly ByteString[], caller: Caller): Reply {
     const name = textOf(only(args, "VAR.GET", "name"));
+    mustMay(caller, name);
     const variable = variables.get(name);
     if (variable !== undefined) return valueReply(variable.value);
-    throw new AgentError("UNKNOWN", `no variable ${name}${didYouMean(name, variables.names())}; VAR.LIST lists them`);
+    throw new AgentError("UNKNOWN", `no variable ${name}${didYouMean(name, namesFor(caller))}; VAR.LIST lists them`);
   }
 
-  function list(args: readonly ByteString[]): Reply {
+  function list(args: readonly ByteString[], caller: Caller): Reply {
     const pattern = args.length === 0 ? "*" : textOf(only(args, "VAR.LIST", "pattern"));
-    const listed = variables
-      .names()
+    const listed = namesFor(caller)
       .filter((name) => matches(pattern, name))
       .sort()
       .map((name) => variables.get(name))
       .filter((variable) => variable !== undefined);
     return valueReply(listed.map(variableToValue));
+  }
+
+  /** Positions keep their meaning: what the caller may not see is an empty pair. */
+  function slots({ permits }: Caller): Reply {
+    const shown = variables.slots().map(({ name, text }) => (permits?.allows("vars", name) === false ? ["", ""] : [name, text]));
+    return valueReply(shown);
+  }
+
+  function namesFor({ permits }: Caller): readonly string[] {
+    return permits === undefined ? variables.names() : variables.names().filter((name) => permits.allows("vars", name));
   }
 
   function watch(args: readonly ByteString[], caller: Caller): Reply {
@@ -127,6 +139,7 @@ export function createVariablesService({ variables }: VariablesServiceOptions): 
       if (variable === undefined) continue;
       const message = ["var", name, variable.value, variable.unit ?? null];
       for (const [caller, { patterns }] of watchers) {
+        if (caller.permits?.allows("vars", name) === false) continue;
         for (const pattern of patterns) {
           if (!matches(pattern, name)) continue;
           caller.push?.(message);
@@ -141,15 +154,15 @@ export function createVariablesService({ variables }: VariablesServiceOptions): 
       case "VAR.SET":
         return set(args, caller);
       case "VAR.GET":
-        return get(args);
+        return get(args, caller);
       case "VAR.LIST":
-        return list(args);
+        return list(args, caller);
       case "VAR.WATCH":
         return watch(args, caller);
       case "VAR.UNWATCH":
         return unwatch(args, caller);
       case "VAR.SLOTS":
-        return valueReply(variables.slots().map(({ name, text }) => [name, text]));
+        return slots(caller);
       default:
         throw new AgentError("UNKNOWN", `variables have no verb ${verb}`);
     }
@@ -165,6 +178,11 @@ export function createVariablesService({ variables }: VariablesServiceOptions): 
       }
     },
   };
+}
+
+function mustMay(caller: Caller, name: string): void {
+  const denied = refusal(caller, "vars", name);
+  if (denied !== undefined) throw denied;
 }
 
 function only(args: readonly ByteString[], verb: string, what: string): ByteString {

@@ -10,6 +10,7 @@ import {
   type DeviceSpec,
 } from "../../agent/contract/device.ts";
 import { AgentError } from "../../agent/contract/errors.ts";
+import { compilePermits } from "../../agent/access/permits.ts";
 import { openHost } from "../../agent/host/host.ts";
 import { createJournal } from "../../agent/host/journal.ts";
 import { createVariableStore } from "../../analytics/store.ts";
@@ -294,4 +295,62 @@ t.test("the verbs it serves are documented", async (t) => {
   );
   t.ok(host.verbs.every(({ summary }) => summary.length > 10));
   t.equal(MOTION_LEASE.ceilingMs, 5000);
+});
+
+t.test("whoever may use some functions only reaches these and sees only their devices", async (t) => {
+  const { text, ask, caller, did } = await rig({
+    lamp: { line: "GPIO17" },
+    pump: { line: "GPIO4" },
+    spare: { line: "GPIO5", enabled: false },
+  });
+  const may = (...allow: string[]): Caller => ({ ...caller, name: "ada", permits: compilePermits(allow) });
+  const ada = may("lamp.on", "*.state", "vars:*");
+  t.equal(await text("CLONE lamp.on", ada), "true");
+  t.equal(await text("CLONE LEASE 300 lamp on", ada), "true");
+  t.equal(await text("CLONE pump.state", ada), "false");
+  const denied = (name: string) => `-DENIED ada may not use ${name}; its user's allow list does not cover it`;
+  for (const [line, name] of [
+    ["CLONE lamp.dim 30", "lamp.dim"],
+    ["CLONE lamp dim 30", "lamp.dim"],
+    ["CLONE LEASE 300 pump.on", "pump.on"],
+    ["CLONE lamp.onn", "lamp.onn"],
+    ["CLONE nothing.here", "nothing.here"],
+    ["CLONE lamp", "lamp."],
+    ["RESET lamp", "lamp.reset"],
+    ["DESCRIBE spare", "spare.reset"],
+    ["DESCRIBE nothing", "nothing.reset"],
+    ["ESTOP RESET", "estop.reset"],
+  ] as const)
+    t.equal(await text(line, ada), denied(name), line);
+  const seen = async (line: string, by: Caller): Promise<unknown> => {
+    const reply = await ask(line, by);
+    const value = (reply.kind === "value" ? reply.value : undefined) as { id: string; functions: { name: string }[] }[];
+    return [value].flat().map(({ id, functions }) => [id, ...functions.map(({ name }) => name)]);
+  };
+  t.strictSame(await seen("DEVICES", ada), [
+    ["lamp", "lamp.on", "lamp.state"],
+    ["pump", "pump.state"],
+  ]);
+  t.strictSame(await seen("DESCRIBE lamp", ada), [["lamp", "lamp.on", "lamp.state"]]);
+  t.strictSame(await seen("DEVICES", may("spare.reset")), [["spare"]]);
+  t.strictSame(await seen("DEVICES", may("queue:*")), []);
+  t.equal(await text("CLONE lamp.onn", may("lamp.*")), "-UNKNOWN no function lamp.onn (did you mean lamp.on?); DEVICES lists them");
+  t.equal(await text("CLONE pump.sttae", may("pump.s*")), "-UNKNOWN no function pump.sttae (did you mean pump.state?); DEVICES lists them");
+  t.equal(
+    await text("CLONE pump.of", may("pump.o", "pump.of")),
+    "-UNKNOWN no function pump.of; DEVICES lists them",
+    "others are not suggested",
+  );
+  t.equal(await text("RESET lamp", may("lamp.*")), "+OK");
+  t.equal(did.filter((what) => what === "pump on").length, 0);
+});
+
+t.test("everybody may stop everything, and only whoever is permitted to may clear that", async (t) => {
+  const { text, caller } = await rig({ lamp: { line: "GPIO17" } });
+  const ada: Caller = { ...caller, name: "ada", permits: compilePermits(["lamp.*"]) };
+  t.equal(await text("ESTOP", ada), "+OK");
+  t.match(await text("CLONE lamp.on"), /^-FAULTED lamp: e-stop is latched by ada/);
+  t.match(await text("ESTOP RESET", ada), /^-DENIED ada may not use estop\.reset/);
+  t.equal(await text("ESTOP RESET", { ...ada, permits: compilePermits(["estop.reset"]) }), "+OK");
+  t.equal(await text("CLONE lamp.on", ada), "true");
 });

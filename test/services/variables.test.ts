@@ -3,6 +3,7 @@ import t from "tap";
 
 import { bytesOf, type Caller, type Reply, type Service } from "../../agent/contract/request.ts";
 import type { Value } from "../../agent/contract/value.ts";
+import { compilePermits } from "../../agent/access/permits.ts";
 import { createVariablesService } from "../../agent/services/variables.ts";
 import { createPairCounts, createPairParser } from "../../analytics/pairs.ts";
 import { createVariableStore, type VariableStore } from "../../analytics/store.ts";
@@ -203,4 +204,37 @@ t.test("a stream and VAR.SET of the same text give the same values", (t) => {
     }),
   );
   t.end();
+});
+
+t.test("whoever may use some variables only sets, reads and is told of these", async (t) => {
+  const { ask, store } = bench();
+  const { caller, pushed } = createCaller("ada");
+  const ada: Caller = { ...caller, permits: compilePermits(["vars:battery_*"]) };
+  const denied = (name: string) => `DENIED ada may not use vars:${name}; its user's allow list does not cover it`;
+  t.equal(ask("VAR.SET battery_v 12 battery_a 3", ada), "OK");
+  t.equal(ask("VAR.SET battery_v 13 gear D", ada), denied("gear"));
+  t.equal(ask("VAR.GET battery_v", ada), 12, "all or none");
+  ask("VAR.SET gear D");
+  t.equal(ask("VAR.GET gear", ada), denied("gear"));
+  t.equal(ask("VAR.GET nothing", ada), denied("nothing"), "whether there is one is not said");
+  ask("VAR.SET battery_secret 1");
+  const bob: Caller = { ...caller, permits: compilePermits(["vars:gaer", "vars:battery_v"]) };
+  t.equal(ask("VAR.GET gaer", bob), "UNKNOWN no variable gaer; VAR.LIST lists them", "others are not suggested");
+  t.strictSame(
+    (ask("VAR.LIST", ada) as { name: string }[]).map(({ name }) => name),
+    ["battery_a", "battery_secret", "battery_v"],
+  );
+  t.strictSame((ask("VAR.LIST g*", ada) as unknown[]).length, 0);
+  t.strictSame(ask("VAR.SLOTS", bob), [
+    ["battery_v", "12"],
+    ["", ""],
+    ["", ""],
+    ["", ""],
+  ]);
+  await settled();
+  t.equal(ask("VAR.WATCH *", ada), "OK");
+  store.set("gear", "N", "test");
+  store.set("battery_v", 14, "test");
+  await settled();
+  t.strictSame(pushed, [["var", "battery_v", 14, "V"]]);
 });
