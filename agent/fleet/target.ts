@@ -15,7 +15,7 @@ export function targetText(target: Target): string {
 /** `host:port`, `[v6]:port`, a host alone (then `defaultPort`), or a path. Throws ARGUMENT for anything else. */
 export function parseTarget(text: string, defaultPort: number = GATEWAY_PORT): Target {
   if (text.startsWith("/")) return { path: text };
-  const parts = /^(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([^\s:[\]]+))(?::(\d{1,5}))?$/.exec(text);
+  const parts = /^(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|([A-Za-z0-9_.-]+))(?::(\d{1,5}))?$/.exec(text);
   const host = parts?.[1] ?? parts?.[2];
   const port = parts?.[3] === undefined ? defaultPort : Number(parts[3]);
   if (host === undefined || port < 1 || port > 65_535) {
