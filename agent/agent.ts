@@ -1,6 +1,5 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 
 import { createAllowList, createUsers } from "./access/users.ts";
 import { shippedBoardFor } from "./config/board-file.ts";
@@ -8,13 +7,11 @@ import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
 import { agentInfo } from "./info.ts";
 import { parseHostPort, type Listener } from "./listener.ts";
+import { openServices } from "./open-services.ts";
 import { openPorts } from "./ports.ts";
-import { createCloneService } from "./services/clone.ts";
-import { createExecutableRunner } from "./services/executables.ts";
-import { createPluginRunner } from "./services/plugins.ts";
-import { createVariablesService } from "./services/variables.ts";
 import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts";
 import { CLONE_CALL, CLONE_TOKEN, cloneGrammar } from "./wire/classic-clone.ts";
+import { FILES_WRITE, filesGrammar } from "./wire/classic-files.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
@@ -83,8 +80,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     const host = await openHost({ node: config.node, specs: config.devices.map(specOf), board, clock, variables, journal, log });
     closers.push(() => host.stop());
 
-    const clone = openClone(options, host, journal, closers);
-    const services = [clone, createVariablesService({ variables })];
+    const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices: host, closers });
     const engine = await startRules(options, host, variables, journal);
     if (engine !== undefined) closers.push(() => engine.close());
     const sources = await startSources(options, variables, closers);
@@ -100,16 +96,19 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
         host,
         journal,
         variables,
+        services,
         listeners,
         sources: sources.map(({ source }) => source),
         engine,
       });
+    const { listen } = config;
     await openPorts({
       ports: [
-        { name: "clone", address: config.listen.clone, service: clone, grammar: cloneGrammar, classicVerbs: [CLONE_TOKEN, CLONE_CALL] },
+        { name: "clone", address: listen.clone, service: services.clone, grammar: cloneGrammar, classicVerbs: [CLONE_TOKEN, CLONE_CALL] },
+        { name: "files", address: listen.files, service: services.files, grammar: filesGrammar, classicVerbs: [FILES_WRITE] },
       ],
-      services,
-      gateway: config.listen.gateway,
+      services: services.all,
+      gateway: listen.gateway,
       listener: { limits: config.limits, clock, log },
       conversation: { node: config.node, version, users: createUsers(config.auth.users), info, limits: config.limits },
       classicAllows: createAllowList(config.classic.allow),
@@ -141,24 +140,6 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
 function specOf({ id, driver, options, common }: AgentConfig["devices"][number]): DeviceSpec {
   return { id, driver, options, policy: common };
-}
-
-function openClone(
-  { config, stateFolder, clock, log }: AgentOptions,
-  devices: Service,
-  journal: Journal,
-  closers: (() => unknown)[],
-): Service {
-  const { parameterIsExecutable, executables, plugins, timeLimitMs, maxRunning } = config.clone;
-  const logFolder = join(stateFolder, "clone");
-  const executableRunner = createExecutableRunner({ allowed: executables, timeLimitMs, maxRunning, logFolder, clock, log });
-  const modules = plugins.map((file) => pathToFileURL(file).href);
-  const pluginRunner = createPluginRunner({ modules, timeLimitMs, maxRunning, clock });
-  closers.push(
-    () => executableRunner.close(),
-    () => pluginRunner.close(),
-  );
-  return createCloneService({ devices, journal, mode: parameterIsExecutable, executables: executableRunner, plugins: pluginRunner });
 }
 
 /** The rule language is loaded only where there are rules. */

@@ -2,8 +2,10 @@ import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Journal } from "./contract/journal.ts";
+import type { Figures } from "./contract/request.ts";
 import type { VariableReader } from "./contract/variable.ts";
 import type { Host } from "./host/host.ts";
+import type { Services } from "./open-services.ts";
 import type { Listener } from "./listener.ts";
 import type { Info } from "./session.ts";
 import type { Engine } from "../analytics/engine.ts";
@@ -19,6 +21,7 @@ export interface InfoSources {
   readonly host: Host;
   readonly journal: Journal;
   readonly variables: VariableReader;
+  readonly services: Pick<Services, "figures">;
   readonly listeners: readonly Listener[];
   readonly sources: readonly Source[];
   readonly engine: Engine | undefined;
@@ -26,8 +29,9 @@ export interface InfoSources {
 
 /** The agent's figures, by section, as INFO shows them. */
 export function agentInfo(from: InfoSources): Info {
-  const { config, version, clock, startedMs, board, host, journal, variables, listeners, sources, engine } = from;
+  const { config, version, clock, startedMs, board, host, journal, variables, services, listeners, sources, engine } = from;
   const entries = host.entries();
+  const { memory, ...others } = services.figures();
   const { kind, model, why } = board.describe();
   return {
     server: {
@@ -37,7 +41,8 @@ export function agentInfo(from: InfoSources): Info {
       uptime_in_seconds: Math.floor((clock.monotonicMs() - startedMs) / 1000),
       config_file: config.file,
     },
-    memory: { used_memory_rss: process.memoryUsage.rss() },
+    // The name under which Redis tools look for it.
+    memory: { used_memory_rss: process.memoryUsage.rss(), ...memory },
     board: { kind, model, why },
     devices: {
       opened: entries.filter(({ outcome }) => outcome === "opened").length,
@@ -47,13 +52,12 @@ export function agentInfo(from: InfoSources): Info {
       events_recorded: journal.recorded,
     },
     variables: { known: variables.names().length },
+    ...others,
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
     ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),
     ...Object.fromEntries((engine?.state() ?? []).map((rule) => [`rule ${rule.name}`, ruleFigures(rule)])),
   };
 }
-
-type Figures = Record<string, string | number>;
 
 function listenerFigures({ address, stats }: Listener): Figures {
   const { errors, ...counts } = stats;
@@ -71,7 +75,7 @@ function ruleFigures({ name: _name, ...rule }: ReturnType<Engine["state"]>[numbe
 
 /** Leaves out what is not there, and writes yes and no as 1 and 0. */
 function figuresOf(state: object): Figures {
-  const figures: Figures = {};
+  const figures: Record<string, string | number> = {};
   for (const [key, value] of Object.entries(state)) {
     if (typeof value === "number" || typeof value === "string") figures[key] = value;
     else if (typeof value === "boolean") figures[key] = value ? 1 : 0;
