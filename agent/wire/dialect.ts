@@ -8,7 +8,7 @@ import { formatReply } from "./resp-format.ts";
 export const RESERVED_VERBS: ReadonlySet<string> = new Set([
   ...["PING", "QUIT", "HELLO", "AUTH", "HELP", "INFO", "COMMAND", "CLIENT"],
   ...["CLONE", "DEVICES", "DESCRIBE", "RESET", "ESTOP"],
-  ...["EVENT.VERTEX", "EVENT.EDGE", "EVENT.GRAPH", "EVENT.WHY", "EVENT.TAIL"],
+  ...["EVENT.VERTEX", "EVENT.EDGE", "EVENT.GRAPH", "EVENT.WHY", "EVENT.TAIL", "EVENT.ORDER", "EVENT.STAT"],
   ...["MALLOC", "SETM", "GETM", "FREEM", "SET", "GET", "DEL", "EXISTS", "PTTL", "INCR", "MGET", "MSET"],
   ...["FOPEN", "FREAD", "FWRITE", "FCLOSE", "FSTAT", "FLIST", "FREMOVE"],
   ...["ENQUEUE", "DEQUEUE", "ACK", "NACK", "REPLY", "AWAIT", "QSTAT"],
