@@ -1,9 +1,9 @@
 import type { Cancel } from "./clock.ts";
 import type { EventId } from "./request.ts";
 
-/** `rule`: a rule began to hold, or asks for something else than before. */
+/** `rule`: a rule began to hold, or asks for something else than before. `message`: one from the queue was given to its handler. */
 export type EventKind =
-  "rule" | "actuate" | "refuse" | "lease-end" | "fault" | "safe" | "reset" | "estop" | "open" | "close" | "clone-test";
+  "rule" | "actuate" | "refuse" | "lease-end" | "fault" | "safe" | "reset" | "estop" | "open" | "close" | "clone-test" | "message";
 
 /** One entry: what happened to what, because of what. */
 export interface JournalEvent {

@@ -20,6 +20,12 @@ const TEST_FUNCTION = "virgo_cloud_test_kernelspace";
 /** What a bare token of the classic dialect names: `parameterIsExecutable` of the original. */
 export type CloneMode = 0 | 1 | 2;
 
+/** Where tokens go that are not run here: the queue. */
+export interface TokenQueue {
+  /** Answered once it is on disk. Never throws, never rejects. */
+  accept(payload: ByteString, caller: Caller): Eventually<Reply>;
+}
+
 export interface CloneServiceOptions {
   /** Answers CLONE and the other device verbs. */
   readonly devices: Service;
@@ -28,13 +34,19 @@ export interface CloneServiceOptions {
   readonly mode: CloneMode;
   readonly executables: ExecutableRunner;
   readonly plugins: PluginRunner;
+  /** Takes the tokens of mode 2 that name nothing; absent, they are answered UNKNOWN. */
+  readonly queue?: TokenQueue | undefined;
+  /** Gives every token to `queue`, instead of running any. */
+  readonly useAsKingcobraService?: boolean;
 }
 
 /**
  * virgo_clone: the device host's verbs, and the two classic forms the codec makes of a token:
  * CLONE.TOKEN mode token, and CLONE.CALL function arg ….
  */
-export function createCloneService({ devices, journal, mode, executables, plugins }: CloneServiceOptions): Service {
+export function createCloneService(options: CloneServiceOptions): Service {
+  const { devices, journal, mode, executables, plugins, queue, useAsKingcobraService = false } = options;
+
   function testFunction(args: readonly ByteString[], caller: Caller): Reply {
     journal.record("clone-test", TEST_FUNCTION, caller.name, args.map(textOf).join(" "));
     return valueReply(0);
@@ -54,8 +66,9 @@ export function createCloneService({ devices, journal, mode, executables, plugin
     }
   }
 
-  /** A token that names nothing is answered UNKNOWN with the token alone, as the wire has it. */
+  /** A token that names nothing goes to the queue, and without one is answered UNKNOWN with the token alone, as the wire has it. */
   function token(modeText: string, word: ByteString, caller: Caller): Eventually<Reply> {
+    if (useAsKingcobraService && queue !== undefined) return queued(modeText === "" ? word : `${modeText}:${word}`, caller, queue);
     switch (modeText === "" ? String(mode) : modeText) {
       case "0":
         return run(plugins.call(word));
@@ -71,12 +84,16 @@ export function createCloneService({ devices, journal, mode, executables, plugin
   function namedOrUnknown(word: ByteString, caller: Caller): Eventually<Reply> {
     if (word === TEST_FUNCTION) return testFunction([word], caller);
     const reply = devices.handle({ verb: "CLONE", args: [word] }, caller);
-    return reply instanceof Promise ? reply : shortened(reply, word);
+    if (reply instanceof Promise || !namesNothing(reply)) return reply;
+    return queue === undefined ? errorReply(new AgentError("UNKNOWN", textOf(word), { cause: reply.error })) : queued(word, caller, queue);
   }
 
-  function shortened(reply: Reply, word: ByteString): Reply {
-    if (reply.kind !== "error" || reply.error.code !== "UNKNOWN") return reply;
-    return errorReply(new AgentError("UNKNOWN", textOf(word), { cause: reply.error }));
+  /** Acknowledged means on disk: whatever keeps a token from the queue makes it one that names nothing. */
+  async function queued(word: ByteString, caller: Caller, to: TokenQueue): Promise<Reply> {
+    const reply = await to.accept(word, caller);
+    if (reply.kind !== "error") return reply;
+    const { code, message } = reply.error;
+    return errorReply(new AgentError("UNKNOWN", `${textOf(word)} (not queued: ${code} ${message})`, { cause: reply.error }));
   }
 
   return {
@@ -94,4 +111,8 @@ export function createCloneService({ devices, journal, mode, executables, plugin
       }
     },
   };
+}
+
+function namesNothing(reply: Reply): reply is Extract<Reply, { kind: "error" }> {
+  return reply.kind === "error" && reply.error.code === "UNKNOWN";
 }

@@ -1,7 +1,9 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess, type ChildProcessByStdio } from "node:child_process";
+import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
 import { mkdir, rename, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import type { Readable } from "node:stream";
 
 import { AgentError, messageOf } from "../contract/errors.ts";
 import type { Clock } from "../contract/clock.ts";
@@ -21,10 +23,15 @@ export interface ExecutableOptions {
   readonly log: Log;
 }
 
-/** Mode 1: runs an executable of the allow-list, without a shell and without arguments. */
+/** Runs executables of the allow-list, without a shell. */
 export interface ExecutableRunner {
-  /** Resolves when it runs, not when it ends. Rejects UNKNOWN, FULL or IO. */
+  /** Mode 1: without arguments. Resolves when it runs, not when it ends. Rejects UNKNOWN, FULL or IO. */
   start(path: string): Promise<void>;
+  /**
+   * For the queue's handlers. Resolves when it has ended with 0, with what it wrote to its standard output, of which no more than the first MiB is kept.
+   * Rejects UNKNOWN, FULL, IO, and FAULTED when it ended otherwise; `signal` kills it.
+   */
+  run(path: string, args: readonly string[], signal: AbortSignal): Promise<Buffer>;
   /** Kills what still runs. */
   close(): void;
 }
@@ -45,13 +52,13 @@ export function createExecutableRunner(options: ExecutableOptions): ExecutableRu
     return createWriteStream(file, { flags: "a" });
   }
 
-  async function launch(path: string): Promise<void> {
+  async function launch(path: string, args: readonly string[]): Promise<ChildProcessByStdio<null, Readable, Readable>> {
     const output = await openLog(path);
     output.on("error", (error) => {
       log.warn({ executable: path }, `the output of ${path} cannot be kept: ${error.message}`);
     });
     // Its own process group, so that the time limit ends its children too.
-    const child = spawn(path, [], { shell: false, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { PATH: "/usr/bin:/bin" } });
+    const child = spawn(path, args, { shell: false, detached: true, stdio: ["ignore", "pipe", "pipe"], env: { PATH: "/usr/bin:/bin" } });
     let left = MAX_LOG_BYTES;
     const keep = (chunk: Buffer): void => {
       if (left <= 0) return;
@@ -80,20 +87,55 @@ export function createExecutableRunner(options: ExecutableOptions): ExecutableRu
         reject(new AgentError("IO", `${path} cannot be run: ${messageOf(error)}`, { cause: error }));
       });
     });
+    return child;
+  }
+
+  /** Starts it if it may be run and there is a place for it. */
+  async function admit<T>(path: string, work: () => Promise<T>): Promise<T> {
+    if (!allowed.includes(path)) throw new AgentError("UNKNOWN", path);
+    if (running.size + starting >= maxRunning) {
+      throw new AgentError("FULL", `${maxRunning} executables are running already (clone.maxRunning)`);
+    }
+    starting++;
+    try {
+      return await work();
+    } finally {
+      starting--;
+    }
+  }
+
+  /** Listens from before it can have written or ended. */
+  async function launchForOutput(path: string, args: readonly string[], signal: AbortSignal): Promise<() => Promise<Buffer>> {
+    const child = await launch(path, args);
+    const chunks: Buffer[] = [];
+    let kept = 0;
+    child.stdout.on("data", (chunk: Buffer) => {
+      if (kept < MAX_LOG_BYTES) chunks.push(chunk.subarray(0, MAX_LOG_BYTES - kept));
+      kept += chunk.length;
+    });
+    const kill = (): void => {
+      killGroup(child);
+    };
+    signal.addEventListener("abort", kill);
+    if (signal.aborted) kill();
+    const ended = once(child, "close").finally(() => {
+      signal.removeEventListener("abort", kill);
+    });
+    return async () => {
+      const [code, killedBy] = (await ended) as [number | null, NodeJS.Signals | null];
+      if (code === 0) return Buffer.concat(chunks);
+      throw new AgentError("FAULTED", `${path} ended with ${killedBy ?? String(code)}`);
+    };
   }
 
   return {
-    async start(path) {
-      if (!allowed.includes(path)) throw new AgentError("UNKNOWN", path);
-      if (running.size + starting >= maxRunning) {
-        throw new AgentError("FULL", `${maxRunning} executables are running already (clone.maxRunning)`);
-      }
-      starting++;
-      try {
-        await launch(path);
-      } finally {
-        starting--;
-      }
+    start: (path) =>
+      admit(path, async () => {
+        await launch(path, []);
+      }),
+    async run(path, args, signal) {
+      const output = await admit(path, () => launchForOutput(path, args, signal));
+      return output();
     },
     close() {
       for (const child of running) killGroup(child);
