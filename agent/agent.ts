@@ -11,7 +11,9 @@ import { openServices } from "./open-services.ts";
 import { openPorts } from "./ports.ts";
 import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts";
 import { CLONE_CALL, CLONE_TOKEN, cloneGrammar } from "./wire/classic-clone.ts";
+import { EVENTNET_EDGE, EVENTNET_VERTEX, eventsGrammar } from "./wire/classic-events.ts";
 import { FILES_WRITE, filesGrammar } from "./wire/classic-files.ts";
+import { createQueueGrammar, QUEUE_TOKEN } from "./wire/classic-queue.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
@@ -105,7 +107,21 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     await openPorts({
       ports: [
         { name: "clone", address: listen.clone, service: services.clone, grammar: cloneGrammar, classicVerbs: [CLONE_TOKEN, CLONE_CALL] },
+        {
+          name: "eventnet",
+          address: listen.eventnet,
+          service: services.events,
+          grammar: eventsGrammar,
+          classicVerbs: [EVENTNET_EDGE, EVENTNET_VERTEX],
+        },
         { name: "files", address: listen.files, service: services.files, grammar: filesGrammar, classicVerbs: [FILES_WRITE] },
+        {
+          name: "queue",
+          address: listen.queue,
+          service: services.queue,
+          grammar: createQueueGrammar(config.classic),
+          classicVerbs: [QUEUE_TOKEN],
+        },
       ],
       services: services.all,
       gateway: listen.gateway,

@@ -2,9 +2,11 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 import { createCloneService } from "./services/clone.ts";
-import { createExecutableRunner } from "./services/executables.ts";
+import { createExecutableRunner, type ExecutableRunner } from "./services/executables.ts";
+import { openEventsService } from "./services/events.ts";
 import { openFilesService } from "./services/files.ts";
 import { createPluginRunner } from "./services/plugins.ts";
+import { openQueueService, type QueueService } from "./services/queue.ts";
 import { createVariablesService } from "./services/variables.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Clock } from "./contract/clock.ts";
@@ -29,7 +31,9 @@ export interface ServicesOptions {
 /** What the listeners are about. */
 export interface Services {
   readonly clone: Service;
+  readonly events: OpenService;
   readonly files: OpenService;
+  readonly queue: QueueService;
   /** All of them, in the order HELP lists them. */
   readonly all: readonly Service[];
   /** What INFO shows, by service. */
@@ -38,7 +42,7 @@ export interface Services {
 
 /** Opens what each service keeps in the state folder. What was opened before one that cannot be is left to `closers`. */
 export async function openServices(options: ServicesOptions): Promise<Services> {
-  const { config, stateFolder, clock, log, variables, closers } = options;
+  const { config, stateFolder, clock, log, journal, variables, devices, closers } = options;
   const opened = new Map<string, OpenService>();
 
   async function open<T extends OpenService>(name: string, opening: Promise<T>): Promise<T> {
@@ -48,28 +52,60 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     return service;
   }
 
-  const files = await open(
-    "files",
-    openFilesService({ folder: join(stateFolder, "files"), options: config.files, classic: config.classic, clock, log }),
-  );
-  const clone = openClone(options);
+  const shared = { clock, log };
+  const executables = openExecutables(options);
+  const [events, files, queue] = await Promise.all([
+    open(
+      "eventnet",
+      openEventsService({
+        ...shared,
+        folder: config.events.folder ?? join(stateFolder, "eventnet"),
+        options: config.events,
+        node: config.node,
+        journal,
+      }),
+    ),
+    open("files", openFilesService({ ...shared, folder: join(stateFolder, "files"), options: config.files, classic: config.classic })),
+    open(
+      "queue",
+      openQueueService({ ...shared, folder: join(stateFolder, "queue"), options: config.queue, journal, devices, executables }),
+    ),
+  ]);
+  const clone = openClone(options, executables, queue);
   return {
     clone,
+    events,
     files,
-    all: [clone, files, createVariablesService({ variables })],
+    queue,
+    all: [clone, events, files, queue, createVariablesService({ variables })],
     figures: () => Object.fromEntries([...opened].map(([name, service]) => [name, service.figures()])),
   };
 }
 
-function openClone({ config, stateFolder, clock, log, devices, journal, closers }: ServicesOptions): Service {
-  const { parameterIsExecutable, executables, plugins, timeLimitMs, maxRunning } = config.clone;
-  const logFolder = join(stateFolder, "clone");
-  const executableRunner = createExecutableRunner({ allowed: executables, timeLimitMs, maxRunning, logFolder, clock, log });
+/** Executables are run for tokens and for the queue's work. */
+function openExecutables({ config, stateFolder, clock, log, closers }: ServicesOptions): ExecutableRunner {
+  const { executables: allowed, timeLimitMs, maxRunning } = config.clone;
+  const runner = createExecutableRunner({ allowed, timeLimitMs, maxRunning, logFolder: join(stateFolder, "clone"), clock, log });
+  closers.push(() => runner.close());
+  return runner;
+}
+
+function openClone(
+  { config, clock, devices, journal, closers }: ServicesOptions,
+  executables: ExecutableRunner,
+  queue: QueueService,
+): Service {
+  const { parameterIsExecutable, plugins, timeLimitMs, maxRunning, useAsKingcobraService } = config.clone;
   const modules = plugins.map((file) => pathToFileURL(file).href);
   const pluginRunner = createPluginRunner({ modules, timeLimitMs, maxRunning, clock });
-  closers.push(
-    () => executableRunner.close(),
-    () => pluginRunner.close(),
-  );
-  return createCloneService({ devices, journal, mode: parameterIsExecutable, executables: executableRunner, plugins: pluginRunner });
+  closers.push(() => pluginRunner.close());
+  return createCloneService({
+    devices,
+    journal,
+    mode: parameterIsExecutable,
+    executables,
+    plugins: pluginRunner,
+    queue: config.kingcobra || useAsKingcobraService ? queue : undefined,
+    useAsKingcobraService,
+  });
 }
