@@ -18,7 +18,7 @@ import { memory } from "./fuzz/grammars/memory.ts";
 import { queue } from "./fuzz/grammars/queue.ts";
 import { createHandles, type Handles } from "./fuzz/handles.ts";
 import { createTally, judge, type Tally } from "./fuzz/judge.ts";
-import { bytesOfPiece, type Case, partsOf } from "./fuzz/piece.ts";
+import { bytesOfPiece, type Case, filled, partsOf } from "./fuzz/piece.ts";
 import { residentMib } from "./fuzz/resident.ts";
 import { keepSilent, type SilencePlan } from "./fuzz/silence.ts";
 import { MOST_STATE_BYTES, startTarget, type Target } from "./fuzz/target.ts";
@@ -53,8 +53,9 @@ const WARM_UP = 0.2;
 const MIB = 1024 * 1024;
 
 async function sendCase(port: number, testCase: Case, tally: Tally, handles: Handles): Promise<void> {
-  const sent = testCase.pieces.map((piece) => bytesOfPiece(piece, handles));
-  judge({ ...testCase, sent }, await exchange(port, partsOf(sent.join(""), testCase)), tally, handles);
+  const pieces = testCase.pieces.map((piece) => filled(piece, handles));
+  const sent = pieces.map(bytesOfPiece);
+  judge({ ...testCase, pieces, sent }, await exchange(port, partsOf(sent.join(""), testCase)), tally, handles);
 }
 
 interface Outcome {
@@ -121,6 +122,7 @@ async function portRows(name: string, grammar: Grammar, plan: Plan, options: Sui
       row({ name: "  connections they came over", value: tally.connections, unit: "connections" }),
       row({ name: "  answers", value: tally.replies, unit: "replies" }),
       row({ name: "  of them named errors", value: tally.errors, unit: "replies" }),
+      ...Object.entries(tally.codes).map(([code, count]) => row({ name: `    ${code}`, value: count, unit: "replies" })),
       row({ name: "  connections reset after too much input", value: tally.resets, unit: "connections" }),
       row({ name: "  connections left hanging", value: tally.hung, unit: "connections", goal: "= 0" }),
       row({ name: "  answers missing, too many or garbled", value: tally.wrong, unit: "connections", goal: "= 0" }),

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { connect } from "node:net";
 
 import type { AgentError } from "../../../agent/contract/errors.ts";
@@ -20,8 +19,19 @@ export interface Client {
   close(): void;
 }
 
-/** Connects to a port of this machine. Rejects when nobody listens there. */
-export async function connectClient(port: number): Promise<Client> {
+/** Connects to a port of this machine, for as long as `use` takes. Where nobody listens any more, everything asked is gone. */
+export async function withClient<T>(port: number, use: (client: Client) => Promise<T>): Promise<T> {
+  const client = connectClient(port);
+  try {
+    // Maps are maps from now on.
+    await client.ask("HELLO", "3");
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+function connectClient(port: number): Client {
   const socket = connect({ port, host: "127.0.0.1", noDelay: true });
   const parser = createReplyParser();
   let waiting: ((outcome: Outcome) => void)[] = [];
@@ -47,7 +57,6 @@ export async function connectClient(port: number): Promise<Client> {
     }
     if (parser.failure !== undefined) end();
   });
-  await once(socket, "connect");
   socket.on("error", end);
   socket.on("close", end);
 

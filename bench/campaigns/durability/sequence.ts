@@ -19,6 +19,12 @@ export interface Sequence {
   taken(number: number): void;
   /** Its removal was answered with an error: it must still be found. */
   leave(number: number): void;
+  /** Whether something that was sent and never acknowledged may be found, whole or in part, after that number. */
+  mayFollow(number: number): boolean;
+  /** The highest number given out. */
+  readonly last: number;
+  /** How many there may be. */
+  readonly size: number;
   /** Numbers that must be found. */
   readonly expected: readonly number[];
   /** Puts and removals acknowledged so far. */
@@ -60,6 +66,13 @@ export function createSequence(name: string): Sequence {
       states.delete(number);
     },
     leave: (number) => void states.set(number, "kept"),
+    mayFollow: (number) => [...states].some(([other, state]) => other > number && state === "asked"),
+    get last() {
+      return last;
+    },
+    get size() {
+      return states.size;
+    },
     get expected() {
       return [...states].flatMap(([number, state]) => (state === "kept" ? [number] : []));
     },

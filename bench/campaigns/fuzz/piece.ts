@@ -62,11 +62,16 @@ function edited(bytes: string, edits: readonly Edit[]): string {
   }, bytes);
 }
 
-/** The bytes that are sent for a piece, with handles the agent has given out. */
-export function bytesOfPiece(piece: Piece, handles: Handles): string {
-  if (piece.kind === "bytes") return edited(handles.fill(piece.bytes), piece.edits);
-  const words = piece.words.map((word) => handles.fill(word));
-  return piece.form === "array" ? arrayOf(words) : lineOf(words);
+/** The piece with handles the agent has given out in place of their names. */
+export function filled(piece: Piece, handles: Handles): Piece {
+  if (piece.kind === "bytes") return { ...piece, bytes: handles.fill(piece.bytes) };
+  return { ...piece, words: piece.words.map((word) => handles.fill(word)) };
+}
+
+/** The bytes that are sent for a piece. */
+export function bytesOfPiece(piece: Piece): string {
+  if (piece.kind === "bytes") return edited(piece.bytes, piece.edits);
+  return piece.form === "array" ? arrayOf(piece.words) : lineOf(piece.words);
 }
 
 /** `bytes` cut at the case's places. */

@@ -30,7 +30,7 @@ board: sim
 log: { level: error }
 devices: { lamp: { driver: light, line: GPIO17 }, pump: { driver: relay, line: GPIO27 } }
 memory: { maxBytes: ${BOUNDS.memoryBytes}, maxBytesPerCaller: ${BOUNDS.memoryBytes}, maxBlocks: 2000, maxKeys: 5000, pools: { kept: { keys: "key:1*", durable: true, maxBytes: ${BOUNDS.memoryBytes / 4} } } }
-files: { maxTotalBytes: ${BOUNDS.fileBytes}, maxFileBytes: ${BOUNDS.fileBytes / 16}, maxFiles: 100, maxDescriptors: 64 }
+files: { maxTotalBytes: ${BOUNDS.fileBytes}, maxFileBytes: ${BOUNDS.fileBytes / 16}, maxFiles: 100, maxDescriptors: 64, descriptorIdleMs: 1000 }
 queue: { maxBytes: ${BOUNDS.queueBytes}, maxMessages: 5000, visibilityMs: 1000 }
 events: { maxVertices: ${BOUNDS.events}, maxEdges: ${BOUNDS.events} }
 audit: { maxBytes: ${4 * MIB}, maxFiles: 2 }
