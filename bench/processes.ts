@@ -15,6 +15,9 @@ export function plainEnvironment(): NodeJS.ProcessEnv {
   return environment;
 }
 
+/** Every listener of an agent's configuration on a free port: beside a running agent too. */
+export const FREE_PORTS = `listen: { ${["gateway", "clone", "eventnet", "memory", "files", "queue"].map((name) => `${name}: 127.0.0.1:0`).join(", ")} }`;
+
 /** A process that is measured, and the port it answers on. */
 export interface Measured {
   readonly port: number;

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { FREE_PORTS } from "../processes.ts";
 import { quantile, row, type Row, type SuiteOptions } from "../report.ts";
 import { fillDisk } from "./durability/disk-full.ts";
 import { MISTAKES } from "./durability/findings.ts";
@@ -21,7 +22,7 @@ const KILLS = { full: 200, quick: 12 };
 const CONFIG = `node: durable
 board: sim
 log: { level: error }
-listen: { gateway: 127.0.0.1:0, clone: 127.0.0.1:0, eventnet: 127.0.0.1:0, memory: 127.0.0.1:0, files: 127.0.0.1:0, queue: 127.0.0.1:0 }
+${FREE_PORTS}
 memory: { durable: true, pools: { kept: { keys: "${DURABLE_KEYS}", durable: true, maxBytes: 67108864 } } }
 queue: { maxDeliveries: 1000 }
 events: { fileMs: 20 }

@@ -4,12 +4,12 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 
 import { raiseFileLimit } from "../file-limit.ts";
-import { type Measured, startAgentWith, startPrintingPort } from "../processes.ts";
+import { FREE_PORTS, type Measured, startAgentWith, startPrintingPort } from "../processes.ts";
 import { median, quantile, row, type Row, type SuiteOptions } from "../report.ts";
 
 const CONFIG = `node: bench
 board: sim
-listen: { clone: 127.0.0.1:0, gateway: 127.0.0.1:0 }
+${FREE_PORTS}
 log: { level: error }
 `;
 

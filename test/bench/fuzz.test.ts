@@ -56,6 +56,13 @@ t.test("nothing is expected after a request that ends the connection, or of what
   t.equal(judged("modern", [ask(["PING"]), mutated], "").wrong, 1, "but what came before it is");
 });
 
+t.test("what was subscribed to counts for no reply, wherever it comes", async (t) => {
+  const pieces = [...TWO_PINGS, ask(["EVENT.TAIL"]), ask(["PING"])];
+  const pushed = "*3\r\n$5\r\nevent\r\n$4\r\nedge\r\n:7\r\n";
+  t.equal(judged("modern", pieces, `${pushed}+PONG\r\n${pushed}$3\r\nabc\r\n+OK\r\n`).wrong, 0);
+  t.equal(judged("modern", pieces, `${pushed}+PONG\r\n${pushed}`).wrong, 1);
+});
+
 t.test("a classic reply has 500 bytes and nothing but zeros behind its text", async (t) => {
   const pieces: readonly Piece[] = [{ kind: "bytes", bytes: "lamp.on\n", edits: [], answers: "one" }];
   t.match(judged("classic", pieces, "done".padEnd(500, "\0")), { wrong: 0, replies: 1 });

@@ -55,9 +55,16 @@ function knownOf(pieces: readonly Piece[]): Known {
   return { count: pieces.length, all: true };
 }
 
-/** After a subscription anything may come at any time. */
 function isUnknown(piece: Piece): boolean {
-  return piece.kind === "bytes" ? piece.answers === "any" : piece.words[0] === "EVENT.TAIL";
+  return piece.kind === "bytes" ? piece.answers === "any" : isSubscription(piece);
+}
+
+function isSubscription(piece: Piece): boolean {
+  return piece.kind === "request" && piece.words[0] === "EVENT.TAIL";
+}
+
+function isPushed(reply: Reply): boolean {
+  return reply.kind === "value" && Array.isArray(reply.value) && reply.value[0] === "event";
 }
 
 /** Counts what came back, learns from it, and describes what should not have come. */
@@ -101,7 +108,9 @@ function judgeModern(sentCase: SentCase, received: Buffer, closed: boolean, tall
   const known = knownOf(pieces);
   tally.requests += Math.max(1, known.count);
   const parser = createReplyParser();
-  const replies = parser.push(received).flatMap((message) => (message.kind === "reply" ? [message.reply] : []));
+  const messages = parser.push(received).flatMap((message) => (message.kind === "reply" ? [message.reply] : []));
+  // In RESP2 what was subscribed to looks like a reply, and may come before the replies to what was asked earlier.
+  const replies = pieces.some(isSubscription) ? messages.filter((reply) => !isPushed(reply)) : messages;
   tally.replies += replies.length;
   for (const reply of replies) countError(reply, tally);
   if (parser.failure !== undefined) {

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { type Measured, startWritingListen } from "../../processes.ts";
+import { FREE_PORTS, type Measured, startWritingListen } from "../../processes.ts";
 
 /** The agent under test. */
 export interface Target {
@@ -36,14 +36,11 @@ events: { maxVertices: ${BOUNDS.events}, maxEdges: ${BOUNDS.events} }
 audit: { maxBytes: ${4 * MIB}, maxFiles: 2 }
 `;
 
-const LISTENERS = ["gateway", "clone", "eventnet", "memory", "files", "queue"];
-
 /** Starts the built agent with every port on a free one. */
 export async function startTarget(idleMs: number): Promise<Target> {
   const folder = mkdtempSync(join(tmpdir(), "virgo-fuzz-"));
   const config = join(folder, "agent.yaml");
-  const listen = LISTENERS.map((name) => `${name}: 127.0.0.1:0`).join(", ");
-  writeFileSync(config, `listen: { ${listen} }\nlimits: { idleMs: ${idleMs}, maxRequestBytes: 262144 }\n${CONFIG}`);
+  writeFileSync(config, `${FREE_PORTS}\nlimits: { idleMs: ${idleMs}, maxRequestBytes: 262144 }\n${CONFIG}`);
   let state = "";
   const agent = await startWritingListen((made) => {
     state = made;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 
-import { bytes, hostile, mostly, number, request } from "../words.ts";
+import { bytes, hostile, mostly, number, request, withOptions } from "../words.ts";
 import type { Grammar } from "./grammar.ts";
 
 const id = mostly(fc.integer({ min: 0, max: 3000 }).map(String));
@@ -19,7 +19,15 @@ const requests = fc.oneof(
   },
   { weight: 3, arbitrary: request("EVENT.WHY", id) },
   { weight: 1, arbitrary: request("EVENT.WHY", number) },
+  { weight: 1, arbitrary: request("EVENT.EDGE", id, id, "LAMPORT", number) },
   { weight: 1, arbitrary: request("EVENT.GRAPH", mostly(fc.constantFrom("DOT", "JSON", "dot"))) },
+  {
+    weight: 1,
+    arbitrary: withOptions(request("EVENT.GRAPH", fc.constantFrom("DOT", "JSON")), request("FROM", number), request("COUNT", number)),
+  },
+  { weight: 1, arbitrary: withOptions(request("EVENT.ORDER"), request("FROM", number), request("COUNT", number)) },
+  { weight: 1, arbitrary: withOptions(request("EVENT.WHY", id), request("COUNT", number)) },
+  { weight: 1, arbitrary: request("EVENT.STAT") },
 );
 
 const field = fc.oneof(

@@ -49,6 +49,8 @@ const requests = fc.oneof(
   { weight: 6, arbitrary: request("FCLOSE", descriptor) },
   { weight: 3, arbitrary: request("FSTAT", path) },
   { weight: 1, arbitrary: request("FLIST", path) },
+  { weight: 1, arbitrary: request("FLIST", path, "AFTER", path) },
+  { weight: 2, arbitrary: request("FRENAME", path, path) },
   { weight: 2, arbitrary: request("FREMOVE", path) },
 );
 

@@ -6,6 +6,7 @@ import type { Grammar } from "./grammar.ts";
 
 const key = mostly(fc.integer({ min: 0, max: 400 }).map((n) => `key:${n}`));
 const counter = mostly(fc.constantFrom("count:a", "count:b", "count:c", "key:1"));
+const pattern = mostly(fc.constantFrom("*", "key:*", "key:?", "k[e-z]y:*", "*1*2*3*", "[^a", "\\*", "a*".repeat(40)));
 const vuid = mostly(
   fc.oneof(
     { weight: 8, arbitrary: fc.constant(handleName("vuid")) },
@@ -16,6 +17,9 @@ const vuid = mostly(
     { weight: 1, arbitrary: fc.constant(`${handleName("vuid")}0`) },
   ),
 );
+
+/** KEYS and FLUSHDB are rare: the one answers, the other empties everything. */
+const rare = fc.oneof(request("KEYS", pattern), request("FLUSHDB"), request("SELECT", number), request("CONFIG", "GET", pattern));
 
 const requests = fc.oneof(
   { weight: 4, arbitrary: request("MALLOC", number) },
@@ -38,7 +42,16 @@ const requests = fc.oneof(
   { weight: 6, arbitrary: request("GET", key) },
   { weight: 3, arbitrary: fc.array(key, { maxLength: 5 }).map((keys) => ["DEL", ...keys]) },
   { weight: 2, arbitrary: fc.array(key, { maxLength: 5 }).map((keys) => ["EXISTS", ...keys]) },
-  { weight: 2, arbitrary: request("PTTL", key) },
+  { weight: 2, arbitrary: fc.tuple(fc.constantFrom("PTTL", "TTL", "STRLEN", "TYPE", "GETREV", "GETDEL", "PERSIST"), key) },
+  { weight: 2, arbitrary: fc.tuple(fc.constantFrom("EXPIRE", "PEXPIRE"), key, number) },
+  { weight: 2, arbitrary: fc.tuple(fc.constantFrom("SETNX", "APPEND"), key, data) },
+  { weight: 1, arbitrary: fc.tuple(fc.constantFrom("SETEX", "PSETEX"), key, number, data) },
+  { weight: 1, arbitrary: fc.tuple(fc.constantFrom("INCRBY", "DECRBY"), counter, number) },
+  { weight: 1, arbitrary: fc.tuple(fc.constantFrom("DECR", "UNLINK"), counter) },
+  { weight: 1, arbitrary: fc.array(fc.oneof(key, data), { maxLength: 6 }).map((pairs) => ["MSETNX", ...pairs]) },
+  { weight: 1, arbitrary: withOptions(request("SCAN", number), request("MATCH", pattern), request("COUNT", number)) },
+  { weight: 1, arbitrary: request("DBSIZE") },
+  { weight: 1, arbitrary: fc.integer({ min: 0, max: 40 }).chain((draw) => (draw === 0 ? rare : request("DBSIZE"))) },
   { weight: 4, arbitrary: request("INCR", counter) },
   { weight: 1, arbitrary: request("SET", counter, number) },
   { weight: 3, arbitrary: fc.array(key, { maxLength: 10 }).map((keys) => ["MGET", ...keys]) },
