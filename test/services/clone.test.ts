@@ -9,7 +9,7 @@ import { createSystemClock } from "../../agent/clock.ts";
 import { AgentError } from "../../agent/contract/errors.ts";
 import { errorReply, valueReply, type Caller, type Reply, type Request, type Service } from "../../agent/contract/request.ts";
 import { createJournal } from "../../agent/host/journal.ts";
-import { createCloneService, type CloneMode } from "../../agent/services/clone.ts";
+import { createCloneService, type CloneMode, type TokenQueue } from "../../agent/services/clone.ts";
 import { createExecutableRunner } from "../../agent/services/executables.ts";
 import { createPluginRunner, functionName } from "../../agent/services/plugins.ts";
 import { createFakeLog } from "../helpers/fake-log.ts";
@@ -27,9 +27,12 @@ interface Setup {
   readonly plugins?: readonly string[];
   readonly timeLimitMs?: number;
   readonly maxRunning?: number;
+  readonly queue?: TokenQueue;
+  readonly useAsKingcobraService?: boolean;
 }
 
-function rig(t: Test, { mode = 2, executables = [], plugins = [], timeLimitMs = 20_000, maxRunning = 4 }: Setup) {
+function rig(t: Test, setup: Setup) {
+  const { mode = 2, executables = [], plugins = [], timeLimitMs = 20_000, maxRunning = 4, queue, useAsKingcobraService = false } = setup;
   const clock = createSystemClock();
   const log = createFakeLog();
   const scratch = mkdtempSync(join(tmpdir(), "virgo-clone-"));
@@ -53,7 +56,15 @@ function rig(t: Test, { mode = 2, executables = [], plugins = [], timeLimitMs = 
     rmSync(scratch, { recursive: true, force: true });
     return pluginRunner.close();
   });
-  const service = createCloneService({ devices, journal, mode, executables: runner, plugins: pluginRunner });
+  const service = createCloneService({
+    devices,
+    journal,
+    mode,
+    executables: runner,
+    plugins: pluginRunner,
+    queue,
+    useAsKingcobraService,
+  });
   const ask = async (verb: string, ...args: string[]): Promise<Reply> => service.handle({ verb, args }, caller);
   const token = (word: string, modeText = "") => ask("CLONE.TOKEN", modeText, word);
   return { journal, log, logFolder, asked, ask, token, runner };
@@ -223,4 +234,75 @@ t.test("unscoped C++ symbols are demangled, others are no function names", (t) =
   t.equal(functionName("a b"), undefined);
   t.equal(functionName(""), undefined);
   t.end();
+});
+
+/** A queue that takes what does not begin with `full`. */
+function createQueue() {
+  const taken: string[] = [];
+  const queue: TokenQueue = {
+    accept(payload) {
+      if (payload.startsWith("full")) return errorReply(new AgentError("FULL", "100 messages are queued already"));
+      taken.push(payload);
+      return Promise.resolve(valueReply(taken.length));
+    },
+  };
+  return { taken, queue };
+}
+
+t.test("with a queue, a token of mode 2 that names nothing goes there, and nothing else does", async (t) => {
+  const { taken, queue } = createQueue();
+  const { token, ask } = rig(t, { queue });
+  t.same(await token("KingCobraRequest2"), valueReply(1));
+  t.same(await token("lamp.on"), valueReply(100));
+  t.same(await token("later.on"), valueReply("later"));
+  t.same(await token("virgo_cloud_test_kernelspace"), valueReply(0));
+  t.same(await token(""), valueReply(null));
+  t.equal(errorOf(await token("/opt/none", "1")), "UNKNOWN /opt/none", "an executable that is not allowed is none");
+  t.equal(errorOf(await ask("CLONE.CALL", "nothing", "1")), "UNKNOWN no function nothing");
+  t.equal(errorOf(await ask("CLONE", "nothing")), "UNKNOWN no function nothing");
+  t.same(await token("nothing.off", "2"), valueReply(2));
+  t.strictSame(taken, ["KingCobraRequest2", "nothing.off"]);
+});
+
+t.test("a token that the queue does not take is answered UNKNOWN, which is never acknowledged, with the reason", async (t) => {
+  const { token } = rig(t, { queue: createQueue().queue });
+  t.equal(errorOf(await token("fullname")), "UNKNOWN fullname (not queued: FULL 100 messages are queued already)");
+});
+
+t.test("as a KingCobra service every token goes to the queue with its mode, and calls are still answered", async (t) => {
+  const { taken, queue } = createQueue();
+  const { token, ask, asked } = rig(t, { queue, useAsKingcobraService: true });
+  for (const word of ["lamp.on", "virgo_cloud_test_kernelspace", "new", "full.on"]) await token(word);
+  await token("/usr/bin/true", "1");
+  t.strictSame(taken, ["lamp.on", "virgo_cloud_test_kernelspace", "new", "1:/usr/bin/true"]);
+  t.same(asked, []);
+  t.same(await ask("CLONE.CALL", "lamp.on"), valueReply(100));
+});
+
+t.test("an executable can be run to its end, with arguments, for what it prints", async (t) => {
+  const folder = t.testdir({
+    echo: '#!/bin/sh\nprintf "%s|%s" "$#" "$1"\necho told >&2\n',
+    fails: "#!/bin/sh\necho half\nexit 3\n",
+    sleeps: "#!/bin/sh\necho begun\nexec sleep 1000\n",
+    floods: "#!/bin/sh\nexec head -c 3000000 /dev/zero\n",
+  });
+  const [echo = "", fails = "", sleeps = "", floods = ""] = ["echo", "fails", "sleeps", "floods"].map((name) => program(folder, name));
+  const { runner, logFolder } = rig(t, { executables: [echo, fails, sleeps, floods], maxRunning: 1 });
+  const quiet = new AbortController().signal;
+  t.equal((await runner.run(echo, ["a b; $(ls) é"], quiet)).toString(), "1|a b; $(ls) é");
+  await eventually(() => logOf(logFolder, "echo.log").includes("told"));
+  await t.rejects(runner.run(fails, [], quiet), { code: "FAULTED", message: `${fails} ended with 3` });
+  t.equal((await runner.run(floods, [], quiet)).length, 1024 * 1024, "no more than that is kept");
+  await t.rejects(runner.run("/bin/sh", [], quiet), { code: "UNKNOWN", message: "/bin/sh" });
+  const stop = new AbortController();
+  const running = runner.run(sleeps, [], stop.signal);
+  await eventually(() => logOf(logFolder, "sleeps.log").includes("begun"));
+  await t.rejects(runner.run(echo, [], quiet), { code: "FULL" });
+  stop.abort();
+  await t.rejects(running, { code: "FAULTED", message: `${sleeps} ended with SIGKILL` });
+  await t.rejects(
+    runner.run(echo, [], stop.signal),
+    { code: "FAULTED", message: `${echo} ended with SIGKILL` },
+    "who has given up already",
+  );
 });

@@ -104,6 +104,7 @@ export function startHandlers(handlersOptions: HandlersOptions): Handlers {
 
   /** What was done must not be done again because its result cannot be kept. */
   async function done(message: Message, result: ByteString): Promise<void> {
+    if (message.gone) return;
     const outcome = await new Promise<AgentError | undefined>((resolve) => {
       answer(message, result, resolve);
     });
@@ -128,6 +129,7 @@ export function startHandlers(handlersOptions: HandlersOptions): Handlers {
   }
 
   function undone(message: Message, handler: QueueHandlerOptions, thrown: unknown): void {
+    if (message.gone) return;
     const reason = thrown instanceof AgentError ? `${thrown.code} ${thrown.message}` : messageOf(thrown);
     // It is nobody's fault when the agent ends, or when other work takes every place: the delivery does not count.
     const noPlace = handler.run !== undefined && thrown instanceof AgentError && thrown.code === "FULL";

@@ -1,5 +1,5 @@
 import { AgentError } from "../../contract/errors.ts";
-import { openRecordLog, type RecordLog } from "../../store/record-log.ts";
+import { openRecordLog, type RecordLog, type RecordLogOptions } from "../../store/record-log.ts";
 import type { Clock } from "../../contract/clock.ts";
 import type { Log } from "../../contract/log.ts";
 import { bytesOf, textOf, type ByteString, type Figures } from "../../contract/request.ts";
@@ -19,6 +19,8 @@ export interface LedgerOptions {
   readonly options: QueueOptions;
   readonly clock: Clock;
   readonly log: Log;
+  /** The log on disk, unless something else is to stand for it. */
+  readonly openLog?: (options: RecordLogOptions<Entry>) => Promise<RecordLog<Entry>>;
   /** Told every message once it is on disk, in order. */
   taken(message: Message): void;
   /** Told every reply that may be asked for. */
@@ -52,7 +54,8 @@ export interface Ledger {
   close(): Promise<void>;
 }
 
-type Entry =
+/** What a record of the log is about. */
+export type Entry =
   | { readonly kind: "taken"; readonly message: Message; readonly done: Done<Message> }
   | { readonly kind: "copied"; readonly kept: Message | KeptReply; readonly bytes: number }
   | { readonly kind: "left"; readonly message: Message; readonly done: Done<void> }
@@ -69,7 +72,7 @@ const STAMP_STEP = 1_000_000;
 
 /** Opens the queue's log and takes up what is in it. Rejects IO when its folder cannot be used. */
 export async function openLedger(ledgerOptions: LedgerOptions): Promise<Ledger> {
-  const { folder, options, clock, log } = ledgerOptions;
+  const { folder, options, clock, log, openLog = openRecordLog<Entry> } = ledgerOptions;
   const { maxMessages, maxBytes, maxMessageBytes, maxDeliveries, replyMs, maxReplies, maxReplyBytes } = options;
   const deadLetter = bytesOf(options.deadLetter);
   const messages = new Map<number, Message>();
@@ -104,7 +107,7 @@ export async function openLedger(ledgerOptions: LedgerOptions): Promise<Ledger> 
   });
 
   const replay = createReplay();
-  const records: RecordLog<Entry> = await openRecordLog<Entry>({
+  const records: RecordLog<Entry> = await openLog({
     folder,
     name: "queue",
     clock,
@@ -187,7 +190,7 @@ export async function openLedger(ledgerOptions: LedgerOptions): Promise<Ledger> 
         return;
       case "left":
       case "answered":
-        stay(entry.message);
+        topics.stay(entry.message);
         entry.done(error);
         return;
       case "note":
@@ -253,17 +256,6 @@ export async function openLedger(ledgerOptions: LedgerOptions): Promise<Ledger> 
     topics.remove(message);
   }
 
-  /** Its acknowledgement could not be written. */
-  function stay(message: Message): void {
-    topics.stay(message);
-    try {
-      // Its segment may have been moved meanwhile, and it was left out then.
-      copy(message);
-    } catch (thrown) {
-      log.debug({ err: thrown, id: message.id }, "a record of the queue cannot be moved yet");
-    }
-  }
-
   /** A record nobody waits for: without it, a delivery before a crash does not count. */
   function note(record: ByteString, entry: Note): void {
     try {
@@ -274,7 +266,9 @@ export async function openLedger(ledgerOptions: LedgerOptions): Promise<Ledger> 
     }
   }
 
-  const isDeadTopic = (topic: ByteString): boolean => topic.startsWith(deadLetter);
+  function isDeadTopic(topic: ByteString): boolean {
+    return topic.startsWith(deadLetter);
+  }
 
   function isSpent({ deliveries, origin, topic }: Message): boolean {
     return deliveries >= maxDeliveries && origin === "" && !isDeadTopic(topic);
