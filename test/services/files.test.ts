@@ -237,7 +237,7 @@ t.test("requests that would need too much memory at once are refused", async (t)
   await ask("FWRITE", 0, "x".repeat(60_000));
   const asked = [ask("FREAD", 0, 60_000, 0), ask("FREAD", 0, 60_000, 0), ask("FREAD", 0, 5, 0)];
   t.match(await asked[1], /^FULL reads and writes of \d+ bytes are waiting; files.maxPendingBytes is 65536$/);
-  t.equal((await asked[0])?.toString().length, 60_000);
+  t.equal(await asked[0], "x".repeat(60_000));
   t.equal(await asked[2], "xxxxx");
   t.equal(service.figures()["bytes_pending"], 0);
   t.equal(await ask("FREAD", 0, 60_000, 60_000), "");
