@@ -1,8 +1,12 @@
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { createAllowList, createUsers } from "./access/users.ts";
 import { shippedBoardFor } from "./config/board-file.ts";
+import { AgentError, messageOf } from "./contract/errors.ts";
+import { createForwardingDevices, type ForwardingDevices } from "./fleet/forwarding.ts";
+import { nodeLoad } from "./fleet/load.ts";
+import { openFleet, type OpenFleet } from "./fleet/nodes.ts";
 import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
 import { agentInfo } from "./info.ts";
@@ -18,6 +22,7 @@ import { openBoard } from "../drivers/board/auto.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
 import type { Clock } from "./contract/clock.ts";
+import type { TlsMaterial } from "./fleet/connection.ts";
 import type { DeviceSpec } from "./contract/device.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Log } from "./contract/log.ts";
@@ -82,7 +87,8 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     const host = await openHost({ node: config.node, specs: config.devices.map(specOf), board, clock, variables, journal, log });
     closers.push(() => host.stop());
 
-    const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices: host, closers });
+    const { fleet, devices } = await openNodes(options, host, closers);
+    const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices, fleet, closers });
     const engine = await startRules(options, host, variables, journal);
     if (engine !== undefined) closers.push(() => engine.close());
     const sources = await startSources(options, variables, closers);
@@ -99,6 +105,8 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
         journal,
         variables,
         services,
+        devices,
+        fleet,
         listeners,
         sources: sources.map(({ source }) => source),
         engine,
@@ -156,6 +164,41 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
 function specOf({ id, driver, options, common }: AgentConfig["devices"][number]): DeviceSpec {
   return { id, driver, options, policy: common };
+}
+
+/** The other nodes, and this node's devices with those of the others behind them. */
+async function openNodes(
+  { config, clock, log }: AgentOptions,
+  host: Host,
+  closers: (() => unknown)[],
+): Promise<{ readonly fleet: OpenFleet; readonly devices: ForwardingDevices }> {
+  const fleet = await openFleet({
+    options: config.fleet,
+    node: config.node,
+    devices: host,
+    load: () => nodeLoad(devices.running).load,
+    tls: await tlsMaterial(config.tls),
+    clock,
+    log,
+  });
+  closers.push(() => fleet.close());
+  const devices = createForwardingDevices({ devices: host, fleet, deadlineMs: config.fleet.deadlineMs, clock });
+  return { fleet, devices };
+}
+
+/** What this node shows to others, and whom it trusts. */
+async function tlsMaterial(tls: AgentConfig["tls"]): Promise<TlsMaterial | undefined> {
+  if (tls === undefined) return undefined;
+  const [ca, certificate, key] = await Promise.all([tls.ca, tls.certificate, tls.key].map((file) => readText(file)));
+  return { ca: ca as string, certificate, key };
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    throw new AgentError("IO", `cannot read ${file}, which tls names: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** The rule language is loaded only where there are rules. */

@@ -1,9 +1,12 @@
+import { nodeLoad } from "./fleet/load.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Figures } from "./contract/request.ts";
 import type { VariableReader } from "./contract/variable.ts";
+import type { ForwardingDevices } from "./fleet/forwarding.ts";
+import type { OpenFleet } from "./fleet/nodes.ts";
 import type { Host } from "./host/host.ts";
 import type { Services } from "./open-services.ts";
 import type { Listener } from "./listener.ts";
@@ -22,6 +25,8 @@ export interface InfoSources {
   readonly journal: Journal;
   readonly variables: VariableReader;
   readonly services: Pick<Services, "figures">;
+  readonly devices: Pick<ForwardingDevices, "running">;
+  readonly fleet: OpenFleet;
   readonly listeners: readonly Listener[];
   readonly sources: readonly Source[];
   readonly engine: Engine | undefined;
@@ -29,7 +34,7 @@ export interface InfoSources {
 
 /** The agent's figures, by section, as INFO shows them. */
 export function agentInfo(from: InfoSources): Info {
-  const { config, version, clock, startedMs, board, host, journal, variables, services, listeners, sources, engine } = from;
+  const { config, version, clock, startedMs, board, host, journal, variables, services, devices, fleet, listeners, sources, engine } = from;
   const entries = host.entries();
   const { memory, ...others } = services.figures();
   const { kind, model, why } = board.describe();
@@ -53,6 +58,8 @@ export function agentInfo(from: InfoSources): Info {
     },
     variables: { known: variables.names().length },
     ...others,
+    fleet: fleet.figures(),
+    load: { ...nodeLoad(devices.running) },
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
     ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),
     ...Object.fromEntries((engine?.state() ?? []).map((rule) => [`rule ${rule.name}`, ruleFigures(rule)])),

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
+import { createNodesService } from "./fleet/nodes-service.ts";
 import { createCloneService } from "./services/clone.ts";
 import { createExecutableRunner, type ExecutableRunner } from "./services/executables.ts";
 import { openEventsService } from "./services/events.ts";
@@ -13,6 +14,7 @@ import type { Clock } from "./contract/clock.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Log } from "./contract/log.ts";
 import type { Figures, OpenService, Service } from "./contract/request.ts";
+import type { OpenFleet } from "./fleet/nodes.ts";
 import type { VariableStore } from "./contract/variable.ts";
 
 export interface ServicesOptions {
@@ -24,6 +26,7 @@ export interface ServicesOptions {
   readonly variables: VariableStore;
   /** The device host, and the nodes it is reached through. */
   readonly devices: Service;
+  readonly fleet: OpenFleet;
   /** Takes what must be closed again, the last one first. */
   readonly closers: (() => unknown)[];
 }
@@ -42,7 +45,7 @@ export interface Services {
 
 /** Opens what each service keeps in the state folder. What was opened before one that cannot be is left to `closers`. */
 export async function openServices(options: ServicesOptions): Promise<Services> {
-  const { config, stateFolder, clock, log, journal, variables, devices, closers } = options;
+  const { config, stateFolder, clock, log, journal, variables, devices, fleet, closers } = options;
   const opened = new Map<string, OpenService>();
 
   async function open<T extends OpenService>(name: string, opening: Promise<T>): Promise<T> {
@@ -77,7 +80,7 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
     events,
     files,
     queue,
-    all: [clone, events, files, queue, createVariablesService({ variables })],
+    all: [clone, events, files, queue, createVariablesService({ variables }), createNodesService(fleet)],
     figures: () => Object.fromEntries([...opened].map(([name, service]) => [name, service.figures()])),
   };
 }
