@@ -1,7 +1,12 @@
 import { createServer, isIP } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
+import { createTlsGate } from "./access/tls-gate.ts";
 import { AgentError, messageOf } from "./contract/errors.ts";
+import type { CertificateIdentity } from "./access/certificate.ts";
+import type { Tls } from "./access/tls.ts";
+import type { TlsGate } from "./access/tls-gate.ts";
+import type { Audit } from "./contract/audit.ts";
 import type { ErrorCode } from "./contract/errors.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Limits } from "./contract/limits.ts";
@@ -10,6 +15,7 @@ import { serveConnection, SWEEPS_PER_IDLE } from "./connection.ts";
 import type { Connection, Surroundings } from "./connection.ts";
 import { createStats } from "./listener-stats.ts";
 import type { ListenerStats } from "./listener-stats.ts";
+import { createInputBuffer } from "./socket-input.ts";
 import { createTakingSink } from "./taking-sink.ts";
 import type { Conversation, Link, Peer } from "./conversation.ts";
 
@@ -23,6 +29,10 @@ export interface ListenerOptions {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly log: Log;
+  /** TLS 1.3 in front of every conversation; without it bytes come as they are. */
+  readonly tls?: Tls;
+  /** Told of everybody who is refused before a conversation starts. */
+  readonly audit?: Audit;
   /** Called with the first bytes of a connection. */
   readonly openConversation: (link: Link) => Conversation;
 }
@@ -42,7 +52,7 @@ const CLOSE_MS = 2000;
 /** The same trouble is logged at most this often. */
 const LOG_PERIOD_MS = 60_000;
 
-/** Connections above the limit that are told so at one time; more are closed without a word. */
+/** Peers that are refused and told so at one time; more are closed without a word. */
 const MAX_REFUSALS = 64;
 
 /** A burst of clients waits here, as far as the kernel's somaxconn allows. */
@@ -71,13 +81,18 @@ export function parseHostPort(text: string): { readonly host: string; readonly p
  * machine, IO otherwise. Nothing a client does makes it throw.
  */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
-  const { name, limits, clock, log } = options;
+  const { name, limits, clock, log, tls, audit } = options;
   const stats = createStats();
   const connections = new Set<Connection>();
   const notice = createNotice(log, clock);
   let onEmpty: (() => void) | undefined;
   let lastId = 0;
   let refusals = 0;
+  let handshakes = 0;
+  const gate = tls === undefined ? undefined : createTlsGate(tls, clock);
+  /** Connections whose certificates may be revoked while they last. */
+  const certificates = new Map<Connection, Peer & { readonly certificate: CertificateIdentity }>();
+  const stopFollowing = tls?.onChange(closeRevoked);
 
   const around: Surroundings = {
     limits,
@@ -85,9 +100,11 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     log,
     stats,
     sink: createTakingSink(),
+    input: createInputBuffer(),
     openConversation: options.openConversation,
     onGone(connection) {
       connections.delete(connection);
+      certificates.delete(connection);
       stats.open -= 1;
       if (connections.size === 0) onEmpty?.();
     },
@@ -103,14 +120,49 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       socket.destroy();
       return;
     }
-    if (stats.open >= limits.maxConnections) {
-      refuse(socket, peer);
-      return;
-    }
+    if (stats.open + handshakes >= limits.maxConnections) refuse(socket, peer);
+    else if (gate === undefined) serve(socket, peer);
+    else shakeHands(gate, socket, peer);
+  }
+
+  function serve(socket: Socket, peer: Peer): void {
     stats.accepted += 1;
     stats.open += 1;
     lastId += 1;
-    connections.add(serveConnection(socket, peer, lastId, around));
+    const connection = serveConnection(socket, peer, lastId, around);
+    connections.add(connection);
+    if (peer.certificate !== undefined) certificates.set(connection, { ...peer, certificate: peer.certificate });
+  }
+
+  function shakeHands(by: TlsGate, socket: Socket, peer: Peer): void {
+    handshakes += 1;
+    socket.on("error", countError);
+    by.open(socket, {
+      admitted(secure, certificate) {
+        handshakes -= 1;
+        serve(secure, { ...peer, secure: true, ...(certificate !== undefined && { certificate }) });
+      },
+      refused(reason, secure) {
+        handshakes -= 1;
+        stats.refused += 1;
+        stats.errors.DENIED += 1;
+        notice(reason, { listener: name, peer: peer.address }, `refused a peer on ${name}: ${reason}`);
+        audit?.record("connect", peer.address, name, `refused: ${reason}`);
+        if (secure !== undefined) sendAway(secure, `-DENIED ${peer.address} is refused: ${reason}\r\n`);
+      },
+    });
+  }
+
+  function closeRevoked(): void {
+    for (const [connection, { address, certificate }] of certificates) {
+      if (tls?.isRevoked(certificate.key) !== true) continue;
+      audit?.record("connect", address, name, `closed: the certificate of ${certificate.commonName} was revoked`);
+      connection.finish();
+    }
+  }
+
+  function countError(): void {
+    stats.socketErrors += 1;
   }
 
   function refuse(socket: Socket, peer: Peer): void {
@@ -121,9 +173,14 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       { listener: name, peer: peer.address, maxConnections: limits.maxConnections },
       "refused a connection: too many are open",
     );
-    socket.on("error", () => {
-      stats.socketErrors += 1;
-    });
+    // Over TLS it would take a handshake to say so.
+    if (gate !== undefined) socket.destroy();
+    else sendAway(socket, `-LIMIT ${stats.open} connections are open on ${name}; limits.maxConnections is ${limits.maxConnections}\r\n`);
+  }
+
+  /** Says why, and closes. */
+  function sendAway(socket: Socket, text: string): void {
+    socket.on("error", countError);
     if (refusals >= MAX_REFUSALS) {
       socket.destroy();
       return;
@@ -136,7 +193,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     });
     // Read and dropped: a close with input unread would be a reset, and lose the text.
     socket.resume();
-    socket.end(`-LIMIT ${stats.open} connections are open on ${name}; limits.maxConnections is ${limits.maxConnections}\r\n`);
+    socket.end(text);
   }
 
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, accept);
@@ -157,6 +214,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
 
   async function close(): Promise<void> {
     cancelSweep();
+    stopFollowing?.();
+    gate?.close();
     const stopped = new Promise<void>((resolve) => {
       server.close(() => {
         resolve();
