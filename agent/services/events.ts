@@ -67,7 +67,7 @@ const DEFAULT_PLACES = 1000;
 const MAX_LAMPORT = 2 ** 52;
 
 /** More names are not looked through for what somebody may have meant. */
-const MAX_GUESSED = 10_000;
+const MAX_GUESSED = 1000;
 
 export interface EventsServiceOptions {
   /** Of the text files; the log is in `log` in it. */
@@ -172,8 +172,8 @@ export async function openEventsService(settings: EventsServiceOptions): Promise
     const text = textOf(id);
     const entries = latestChain(journal, text).slice(0, COUNT).map(journalValue);
     const number = graph.find(id);
-    if (number === undefined && entries.length === 0) throw unknown(text);
-    if (number === undefined) return explanation(text, null, [], false, entries);
+    if (number < 0 && entries.length === 0) throw unknown(text);
+    if (number < 0) return explanation(text, null, [], false, entries);
     const { edges, more } = causesOf(graph, number, COUNT);
     const causes = edges.map((cause) => causeValue(graph, cause));
     return explanation(text, vertexValue(graph, number), causes, more, entries);

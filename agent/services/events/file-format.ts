@@ -6,7 +6,7 @@ import type { Details } from "./graph.ts";
 
 /** `from,to` and LF. */
 export function edgeLine(from: ByteString, to: ByteString): ByteString {
-  return `${escaped(from, EDGE_SEPARATORS)},${escaped(to, EDGE_SEPARATORS)}\n`;
+  return `${edgeText(from)},${edgeText(to)}\n`;
 }
 
 /** `7 - 11,12,15 - (11,12)#(12,15)` and LF: id, partakers, conversations. */
@@ -26,6 +26,10 @@ export function unescaped(text: ByteString): ByteString {
 
 const EDGE_SEPARATORS = /,|%(?=[\dA-F]{2})/g;
 const VERTEX_SEPARATORS = /[-,#()]|%(?=[\dA-F]{2})/g;
+
+function edgeText(id: ByteString): ByteString {
+  return id.includes(",") || id.includes("%") ? escaped(id, EDGE_SEPARATORS) : id;
+}
 
 /** An id as EventNetVertices.txt and EventNetOrdering.txt have it. */
 export function vertexText(name: ByteString): ByteString {

@@ -1,5 +1,6 @@
 import { createFloat64Column, createInt32Column, firstAtLeast } from "./column.ts";
 import { createEdgeIndex } from "./edge-index.ts";
+import { createIdTable } from "./id-table.ts";
 import type { ByteString } from "../../contract/request.ts";
 
 /** Who takes part in an event, each once, and who of them spoke with whom. */
@@ -20,8 +21,8 @@ export interface GraphView {
   readonly edges: number;
   /** Bytes of ids, partakers and conversations. */
   readonly textBytes: number;
-  /** The vertex of that id. */
-  find(id: ByteString): number | undefined;
+  /** The vertex of that id, or -1. */
+  find(id: ByteString): number;
   idOf(vertex: number): ByteString;
   detailsOf(vertex: number): Details;
   /** Bytes of the vertex's partakers and conversations. */
@@ -48,6 +49,8 @@ export interface GraphView {
 export interface Graph extends GraphView {
   /** Vertices that are not there are made. */
   addEdge(from: ByteString, to: ByteString, lamport: number, wallMs: number): void;
+  /** The same for ids that stand in `bytes`, from `start` up to `middle` and after that byte up to `end`. */
+  addEdgeBytes(bytes: Buffer, start: number, middle: number, end: number, lamport: number, wallMs: number): void;
   /** Makes the vertex if it is not there; partakers it has already are not added again, conversations always are. */
   extend(id: ByteString, details: Details, lamport: number, wallMs: number): void;
 }
@@ -72,8 +75,7 @@ export function textBytesOf(names: readonly ByteString[]): number {
  * are. `findEdges` adds 5 to 11 bytes per edge.
  */
 export function createGraph({ findEdges }: { readonly findEdges: boolean }): Graph {
-  const numbers = new Map<ByteString, number>();
-  const ids: ByteString[] = [];
+  const ids = createIdTable();
   const details = new Map<number, MutableDetails>();
   const born = createFloat64Column();
   const lamports = createFloat64Column();
@@ -87,18 +89,34 @@ export function createGraph({ findEdges }: { readonly findEdges: boolean }): Gra
   const index = findEdges ? createEdgeIndex(from.at, to.at) : undefined;
   let textBytes = 0;
 
-  function vertex(id: ByteString, lamport: number, atMs: number): number {
-    const known = numbers.get(id);
-    if (known !== undefined) return known;
-    const number = ids.length;
-    numbers.set(id, number);
-    ids.push(id);
+  function makeVertex(id: ByteString, lamport: number, atMs: number): number {
     born.push(lamport);
     lamports.push(lamport);
     wallMs.push(atMs);
     newestInto.push(-1);
     textBytes += id.length;
-    return number;
+    return ids.add(id);
+  }
+
+  function vertex(id: ByteString, lamport: number, atMs: number): number {
+    const known = ids.find(id);
+    return known < 0 ? makeVertex(id, lamport, atMs) : known;
+  }
+
+  function vertexOfBytes(bytes: Buffer, start: number, end: number, lamport: number, atMs: number): number {
+    const known = ids.findBytes(bytes, start, end);
+    return known < 0 ? makeVertex(bytes.toString("latin1", start, end), lamport, atMs) : known;
+  }
+
+  function addEdge(source: number, target: number, lamport: number, atMs: number): void {
+    const edge = from.length;
+    from.push(source);
+    to.push(target);
+    olderInto.push(newestInto.at(target));
+    edgeLamports.push(lamport);
+    edgeWallMs.push(atMs);
+    newestInto.set(target, edge);
+    if (index?.find(source, target) === -1) index.add(source, target, edge);
   }
 
   return {
@@ -111,8 +129,8 @@ export function createGraph({ findEdges }: { readonly findEdges: boolean }): Gra
     get textBytes() {
       return textBytes;
     },
-    find: (id) => numbers.get(id),
-    idOf: (number) => ids[number] as string,
+    find: (id) => ids.find(id),
+    idOf: (number) => ids.at(number),
     detailsOf: (number) => details.get(number) ?? NO_DETAILS,
     detailBytesOf: (number) => details.get(number)?.bytes ?? 0,
     bornOf: born.at,
@@ -127,15 +145,11 @@ export function createGraph({ findEdges }: { readonly findEdges: boolean }): Gra
     firstSince: (lamport) => ({ vertex: firstAtLeast(born, lamport), edge: firstAtLeast(edgeLamports, lamport) }),
     addEdge(fromId, toId, lamport, atMs) {
       const source = vertex(fromId, lamport, atMs);
-      const target = vertex(toId, lamport, atMs);
-      const edge = from.length;
-      from.push(source);
-      to.push(target);
-      olderInto.push(newestInto.at(target));
-      edgeLamports.push(lamport);
-      edgeWallMs.push(atMs);
-      newestInto.set(target, edge);
-      if (index?.find(source, target) === -1) index.add(source, target, edge);
+      addEdge(source, vertex(toId, lamport, atMs), lamport, atMs);
+    },
+    addEdgeBytes(bytes, start, middle, end, lamport, atMs) {
+      const source = vertexOfBytes(bytes, start, middle, lamport, atMs);
+      addEdge(source, vertexOfBytes(bytes, middle + 1, end, lamport, atMs), lamport, atMs);
     },
     extend(id, added, lamport, atMs) {
       const number = vertex(id, lamport, atMs);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -76,7 +77,7 @@ export async function finishImport(folder: string): Promise<void> {
   for (const name of [VERTICES_FILE, EDGES_FILE]) {
     const from = join(folder, importingName(name));
     if ((await sizeOf(from)) < 0) continue;
-    await rename(from, await freeName(join(folder, `${name}.imported`)));
+    await rename(from, freeName(join(folder, `${name}.imported`)));
   }
 }
 
@@ -87,14 +88,14 @@ function importingName(name: string): string {
 /** The log holds no records. What the log itself has set aside as damaged is kept for somebody to look at. */
 async function clearLog(path: string): Promise<void> {
   const names = await readdir(path);
-  if (names.some((name) => name.endsWith(".damaged"))) await rename(path, await freeName(`${path}.damaged`));
+  if (names.some((name) => name.endsWith(".damaged"))) await rename(path, freeName(`${path}.damaged`));
   else await rm(path, { recursive: true });
 }
 
 /** `path`, or with the first number behind it that is not taken. */
-async function freeName(path: string): Promise<string> {
+function freeName(path: string): string {
   let free = path;
-  for (let n = 2; (await sizeOf(free)) >= 0; n++) free = `${path}-${n}`;
+  for (let n = 2; existsSync(free); n++) free = `${path}-${n}`;
   return free;
 }
 
@@ -119,10 +120,11 @@ async function takeAll<T>(items: readonly T[], take: (item: T, done: Done) => vo
   }
 }
 
-/** -1 when it is not there. */
+/** -1 when there is no such file. */
 async function sizeOf(path: string): Promise<number> {
   try {
-    return (await stat(path)).size;
+    const found = await stat(path);
+    return found.isFile() ? found.size : -1;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return -1;
     throw error;

@@ -144,8 +144,8 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
   }
 
   function newIds(first: ByteString, second: ByteString = first): readonly ByteString[] {
-    const firstIsNew = graph.find(first) === undefined;
-    if (second === first || graph.find(second) !== undefined) return firstIsNew ? [first] : NO_IDS;
+    const firstIsNew = graph.find(first) < 0;
+    if (second === first || graph.find(second) >= 0) return firstIsNew ? [first] : NO_IDS;
     return firstIsNew ? [first, second] : [second];
   }
 
@@ -165,7 +165,7 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
 
   function checkVertexRoom(id: ByteString, added: number): void {
     const vertex = graph.find(id);
-    const held = (vertex === undefined ? 0 : graph.detailBytesOf(vertex)) + (waiting.detailBytes.get(id) ?? 0);
+    const held = (vertex < 0 ? 0 : graph.detailBytesOf(vertex)) + (waiting.detailBytes.get(id) ?? 0);
     if (held + added <= options.maxVertexBytes) return;
     throw new AgentError(
       "FULL",
@@ -189,7 +189,7 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
     }
     const source = graph.find(from);
     const target = graph.find(to);
-    if (source === undefined || target === undefined) return false;
+    if (source < 0 || target < 0) return false;
     const edge = graph.findEdge(source, target);
     if (edge < 0) return false;
     done(graph.edgeLamportOf(edge));

@@ -25,15 +25,15 @@ export function vertexRecord(id: ByteString, details: Details, lamport: number, 
 /** Does to the graph what the record says; returns its Lamport time, or undefined for a record that is none of ours, which changes nothing. */
 export function applyRecord(graph: Graph, record: Buffer): number | undefined {
   const kind = record[0];
-  const afterLamport = record.indexOf(SPACE, 1);
-  const afterWall = record.indexOf(SPACE, afterLamport + 1);
+  const afterLamport = positionOf(SPACE, record, 1);
+  const afterWall = positionOf(SPACE, record, afterLamport + 1);
   if (afterLamport < 2 || afterWall < 0) return undefined;
   const lamport = wholeNumber(record, 1, afterLamport);
   const wallMs = wholeNumber(record, afterLamport + 1, afterWall);
   if (kind === EDGE_CODE) {
-    const tab = record.indexOf(TAB, afterWall);
+    const tab = positionOf(TAB, record, afterWall);
     if (tab < 0) return undefined;
-    graph.addEdge(record.toString("latin1", afterWall + 1, tab), record.toString("latin1", tab + 1), lamport, wallMs);
+    graph.addEdgeBytes(record, afterWall + 1, tab, record.length, lamport, wallMs);
     return lamport;
   }
   if (kind !== VERTEX_CODE) return undefined;
@@ -41,6 +41,12 @@ export function applyRecord(graph: Graph, record: Buffer): number | undefined {
   const [partakers = [], ...conversations] = lines.map((line) => (line === "" ? [] : line.split("\t")));
   graph.extend(id, { partakers, conversations }, lamport, wallMs);
   return lamport;
+}
+
+/** Quicker than indexOf over a few bytes. -1 when it is not there. */
+function positionOf(byte: number, bytes: Uint8Array, from: number): number {
+  for (let at = from; at < bytes.length; at++) if (bytes[at] === byte) return at;
+  return -1;
 }
 
 /** Digits, as they are written by us only. */
