@@ -6,14 +6,15 @@ import type { ByteString, Caller, OpenService, Reply, Request, Service, VerbDoc 
 import type { Clock } from "../contract/clock.ts";
 import type { Journal } from "../contract/journal.ts";
 import type { Log } from "../contract/log.ts";
-import type { Eventually, Value } from "../contract/value.ts";
+import type { Eventually } from "../contract/value.ts";
 import { createAwaiting } from "./queue/awaiting.ts";
+import { deliveryValue, noReply } from "./queue/delivery.ts";
+import { findRequest } from "./queue/find-request.ts";
 import { startHandlers, type WorkRunner } from "./queue/handlers.ts";
 import { addressHex, isReplyToken, readReplyToken } from "./queue/header.ts";
 import { openLedger, type Ledger } from "./queue/ledger.ts";
 import { DEFAULT_PRIORITY, PRIORITIES, type Message } from "./queue/message.ts";
 import { fieldOf } from "./queue/records.ts";
-import { readStamp } from "./queue/request-reply-records.ts";
 import { startRequestReplyFile } from "./queue/request-reply-file.ts";
 import { createWaitingRoom } from "./queue/waiting-room.ts";
 import { readId, readName, readNumber, readOptions } from "./queue/words.ts";
@@ -68,6 +69,8 @@ export interface QueueService extends OpenService {
    * An empty one is answered null and nothing is kept. Never throws, never rejects.
    */
   accept(payload: ByteString, caller: Caller): Eventually<Reply>;
+  /** The handlers take no more: before the devices go, so that no message counts as failed because of that. */
+  stopHandlers(): void;
 }
 
 /** What a message says of who sent it. */
@@ -241,23 +244,10 @@ export async function openQueueService(serviceOptions: QueueServiceOptions): Pro
     return message;
   }
 
-  /** The message whose header a reply names. */
-  function requestOf(ip: string, stamp: string): Message | undefined {
-    const marked = ledger.idOf(`${ip}#${stamp}`);
-    if (marked !== undefined) return ledger.find(marked);
-    const time = readStamp(stamp);
-    if (time === undefined) return undefined;
-    for (const id of ledger.idsEndingWith(time.idDigits)) {
-      const message = ledger.find(id);
-      if (message?.wallMs === time.wallMs && message.ip === ip && !message.leaving) return message;
-    }
-    return undefined;
-  }
-
   function takeReply(payload: ByteString, caller: Caller): Promise<Reply> {
     const token = readReplyToken(payload);
     if (token === undefined) throw new AgentError("SYNTAX", "a reply begins with REPLY#<address>#<sec>:<nsec>, the header of its request");
-    const message = requestOf(token.ip, token.stamp);
+    const message = findRequest(ledger, token);
     if (message === undefined) {
       unmatched += 1;
       throw new AgentError("UNKNOWN", `no request ${token.ip}#${token.stamp} waits for a reply`);
@@ -299,6 +289,9 @@ export async function openQueueService(serviceOptions: QueueServiceOptions): Pro
     verbs: VERBS,
     handle: (request, caller) => answered(() => dispatch(request, caller)),
     accept: (payload, caller) => answered(() => accept(payload, caller)),
+    stopHandlers: () => {
+      handlers.stop();
+    },
     figures() {
       const topics = ledger.topics.list();
       const sum = (count: (counts: TopicCounts) => number) => topics.reduce((total, counts) => total + count(counts), 0);
@@ -370,25 +363,4 @@ function only(verb: string, args: readonly ByteString[], count: number): ByteStr
   const [word] = args;
   if (word === undefined || args.length !== count) throw wrong(verb, args);
   return word;
-}
-
-function noReply({ id, origin, topic, deliveries, reason }: Message): AgentError {
-  if (origin === "") return new AgentError("UNKNOWN", `message ${id} was acknowledged without a reply`);
-  return new AgentError("FAULTED", `message ${id} is in ${textOf(topic)} after ${deliveries} deliveries: ${textOf(reason)}`);
-}
-
-function deliveryValue(message: Message): Value {
-  const { id, topic, payload, deliveries, priority, correlation, from, wallMs, origin, reason } = message;
-  return {
-    id,
-    topic: textOf(topic),
-    payload: Buffer.from(payload, "latin1"),
-    deliveries,
-    priority,
-    correlation: correlation === "" ? null : textOf(correlation),
-    from: textOf(from),
-    wallMs,
-    origin: origin === "" ? null : textOf(origin),
-    reason: reason === "" ? null : textOf(reason),
-  };
 }

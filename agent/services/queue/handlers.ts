@@ -27,7 +27,9 @@ export interface HandlersOptions {
 /** What works on messages by itself. */
 export interface Handlers {
   figures(): Figures;
-  /** Takes no more, aborts what can be aborted, and waits for what runs. */
+  /** Takes no more and aborts what can be aborted. What fails from now on was not tried. */
+  stop(): void;
+  /** The same, and waits for what runs. */
   close(): Promise<void>;
 }
 
@@ -143,15 +145,20 @@ export function startHandlers(handlersOptions: HandlersOptions): Handlers {
     ledger.giveBack(message, delayMs, fieldOf(reason));
   }
 
+  function stop(): void {
+    ending.abort();
+    for (const cancel of idle) cancel();
+  }
+
   for (const { handler, caller } of callers) {
     for (let worker = 0; worker < handler.inFlight; worker++) next(handler, caller);
   }
 
   return {
     figures: () => ({ handlers: callers.length, handlers_running: running.size, handled: counts.handled, handlers_failed: counts.failed }),
+    stop,
     async close() {
-      ending.abort();
-      for (const cancel of idle) cancel();
+      stop();
       await Promise.all(running);
     },
   };

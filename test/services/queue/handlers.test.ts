@@ -230,6 +230,22 @@ t.test("closing aborts what runs, waits for it, and gives back what was not done
   t.match(await second.next("TOPIC t"), { id: 3, deliveries: 1 });
 });
 
+t.test("once handlers are stopped no message fails any more, and none is begun", async (t) => {
+  const { works, handle } = createDevices();
+  const queue = { handlers: [{ topic: "t", call: "a.b" }], maxDeliveries: 1 };
+  const rig = await openRig(t, { folder: scratch(t), queue, devices: handle });
+  await rig.ask("ENQUEUE x TOPIC t");
+  await until(() => works.length === 1);
+  rig.service.stopHandlers();
+  t.equal(works[0]?.caller.signal.aborted, true);
+  works[0]?.end(errorReply(new AgentError("NOT_READY", "the agent is stopping")));
+  await rig.ask("ENQUEUE y TOPIC t");
+  await until(() => figure(rig, "handlers_running") === 0);
+  await rig.clock.advance(1000);
+  t.match(rig.service.figures(), { ready: 2, dead_lettered: 0, handlers_failed: 0 });
+  t.equal(works.length, 1);
+});
+
 t.test("a handler begins only when the delivery is on disk", async (t) => {
   const folder = scratch(t);
   const found: unknown[] = [];
