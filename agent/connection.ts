@@ -11,6 +11,7 @@ import type { Reply, Request } from "./contract/request.ts";
 import type { Eventually } from "./contract/value.ts";
 import type { Conversation, Link, Peer } from "./conversation.ts";
 import type { ListenerStats } from "./listener-stats.ts";
+import { takeInput } from "./socket-input.ts";
 import type { TakingSink } from "./taking-sink.ts";
 import type { Codec } from "./wire/codec.ts";
 
@@ -21,6 +22,8 @@ export interface Surroundings {
   readonly log: Log;
   readonly stats: ListenerStats;
   readonly sink: TakingSink;
+  /** What is read goes through this, one read at a time. */
+  readonly input: Buffer;
   readonly openConversation: (link: Link) => Conversation;
   /** The peer may not speak the dialect it spoke. */
   readonly onRefused: (peer: Peer) => void;
@@ -52,8 +55,9 @@ const NO_REQUESTS: readonly Request[] = [];
  * Serves one accepted socket until it is gone. Replies leave in the order of the requests, those of one turn in one write. Nothing is read while
  * `limits.maxPipeline` requests wait for their answers or while the client does not read.
  */
-export function serveConnection(socket: Socket, peer: Peer, id: number, around: Surroundings): Connection {
+export function serveConnection(accepted: Socket, peer: Peer, id: number, around: Surroundings): Connection {
   const { limits, clock, stats, sink } = around;
+  const socket = takeInput(accepted, around.input, onData);
   let conversation: Conversation | undefined;
   let gone: AbortController | undefined;
   /** Requests that came, from `next` on not handled yet. */
@@ -382,7 +386,6 @@ export function serveConnection(socket: Socket, peer: Peer, id: number, around: 
     around.onGone(connection);
   }
 
-  socket.on("data", onData);
   socket.on("end", onEnd);
   socket.on("drain", onDrain);
   socket.on("close", onClose);

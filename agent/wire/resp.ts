@@ -22,6 +22,9 @@ const MAX_INLINE_BYTES = 64 * 1024;
 /** Digits of a count or length; the largest limit has ten. */
 const MAX_DIGITS = 10;
 
+/** `$`, up to three digits, CR and LF. */
+const SHORT_HEAD_BYTES = 6;
+
 const INCOMPLETE = -1;
 const MALFORMED = -2;
 
@@ -40,7 +43,7 @@ interface Words {
  * Requests beyond `limits` fail with LIMIT, bytes that are neither form with SYNTAX.
  */
 export function createRespFactory(limits: RespLimits): () => Codec {
-  const words: Words = { verbs: createInternTable(upperCase), args: createInternTable() };
+  const words: Words = { verbs: createInternTable(verbOf), args: createInternTable() };
   return () => createRespCodec(limits, words);
 }
 
@@ -68,6 +71,12 @@ function createRespCodec(limits: RespLimits, words: Words): Codec {
       formatPush(message, version, sink);
     },
   };
+}
+
+/** The verb in upper case, as the one string of these characters that V8 keeps for names: looking it up then compares no characters. */
+function verbOf(word: ByteString): string {
+  const verb = upperCase(word);
+  return Object.keys({ [verb]: true })[0] ?? verb;
 }
 
 function versionAsked(hello: Request): RespVersion | undefined {
@@ -101,6 +110,8 @@ function createParser(limits: RespLimits, words: Words): Parser {
   let size = 0;
   /** The position after what `readNumber` read. */
   let cursor = 0;
+  /** The end of what `shortBulk` found. */
+  let stop = 0;
   let failure: AgentError | undefined;
 
   function fail(code: "SYNTAX" | "LIMIT", message: string): number {
@@ -151,28 +162,27 @@ function createParser(limits: RespLimits, words: Words): Parser {
     if (length === INCOMPLETE) return INCOMPLETE;
     if (length === MALFORMED) return fail("SYNTAX", `after $ the length of an argument must follow, not ${seen(bytes, at + 1, end)}`);
     const start = cursor;
-    const stop = start + length;
-    if (size + stop + 2 - at > limits.maxRequestBytes) {
+    const stopAt = start + length;
+    if (size + stopAt + 2 - at > limits.maxRequestBytes) {
       return fail("LIMIT", `a request with an argument of ${length} bytes is refused; limits.maxRequestBytes is ${limits.maxRequestBytes}`);
     }
-    if (stop + 2 > end) {
-      wanted = stop + 2 - at;
+    if (stopAt + 2 > end) {
+      wanted = stopAt + 2 - at;
       return INCOMPLETE;
     }
-    if (bytes[stop] !== CR || bytes[stop + 1] !== LF) {
-      return fail("SYNTAX", `an argument of ${length} bytes must end with CR LF, not ${seen(bytes, stop, end)}`);
+    if (bytes[stopAt] !== CR || bytes[stopAt + 1] !== LF) {
+      return fail("SYNTAX", `an argument of ${length} bytes must end with CR LF, not ${seen(bytes, stopAt, end)}`);
     }
-    takeArgument(bytes, start, stop);
-    size += stop + 2 - at;
-    return stop + 2;
+    takeArgument(bytes, start, stopAt);
+    size += stopAt + 2 - at;
+    return stopAt + 2;
   }
 
   function takeArgument(bytes: Buffer, start: number, stop: number): void {
     if (args === NO_ARGS) {
       verb = words.verbs.text(bytes, start, stop);
       args = [];
-    } else if (verb === "AUTH" || verb === "HELLO") {
-      // Tokens are not to be kept in a table.
+    } else if (isSecretive(verb)) {
       args.push(bytes.toString("latin1", start, stop));
     } else {
       args.push(words.args.text(bytes, start, stop));
@@ -183,17 +193,17 @@ function createParser(limits: RespLimits, words: Words): Parser {
   /** A line typed by hand. */
   function readInline(bytes: Buffer, at: number, end: number, requests: Request[]): number {
     const most = Math.min(MAX_INLINE_BYTES, limits.maxRequestBytes);
-    const stop = bytes.indexOf(LF, at + searched);
-    if ((stop < 0 || stop >= end ? end : stop) - at > most) {
+    const lineEnd = bytes.indexOf(LF, at + searched);
+    if ((lineEnd < 0 || lineEnd >= end ? end : lineEnd) - at > most) {
       return fail("LIMIT", `a line of more than ${most} bytes is refused; send an array of bulk strings instead`);
     }
-    if (stop < 0 || stop >= end) {
+    if (lineEnd < 0 || lineEnd >= end) {
       searched = end - at;
       return INCOMPLETE;
     }
     searched = 0;
-    takeLine(bytes.toString("latin1", at, stop > at && bytes[stop - 1] === CR ? stop - 1 : stop), requests);
-    return failure === undefined ? stop + 1 : INCOMPLETE;
+    takeLine(bytes.toString("latin1", at, lineEnd > at && bytes[lineEnd - 1] === CR ? lineEnd - 1 : lineEnd), requests);
+    return failure === undefined ? lineEnd + 1 : INCOMPLETE;
   }
 
   function takeLine(line: ByteString, requests: Request[]): void {
@@ -205,6 +215,52 @@ function createParser(limits: RespLimits, words: Words): Parser {
     } else if (split.length > 0) {
       requests.push({ verb: upperCase(split[0] as string), args: split.slice(1) });
     }
+  }
+
+  /** Where the bytes of the bulk string at `at` begin, and in `stop` where they end; INCOMPLETE unless it is short, whole and right. */
+  function shortBulk(bytes: Buffer, at: number, end: number): number {
+    if (at + SHORT_HEAD_BYTES > end || bytes[at] !== DOLLAR) return INCOMPLETE;
+    let length = 0;
+    let i = at + 1;
+    for (; i < at + SHORT_HEAD_BYTES - 2; i++) {
+      const digit = (bytes[i] as number) - ZERO;
+      if (digit < 0 || digit > 9) break;
+      length = length * 10 + digit;
+    }
+    if (i === at + 1 || bytes[i] !== CR || bytes[i + 1] !== LF) return INCOMPLETE;
+    stop = i + 2 + length;
+    if (stop + 2 > end || bytes[stop] !== CR || bytes[stop + 1] !== LF) return INCOMPLETE;
+    return i + 2;
+  }
+
+  /**
+   * A request of one to three short words that is here whole, which is what most are: taken in one go. Returns where the next request starts. Anything else,
+   * also what is wrong, is INCOMPLETE, changes nothing, and is left to `readHeader`.
+   */
+  function readShort(bytes: Buffer, at: number, end: number, requests: Request[]): number {
+    const count = (bytes[at + 1] as number) - ZERO;
+    if (at + 4 > end || count < 1 || count > 3 || bytes[at + 2] !== CR || bytes[at + 3] !== LF) return INCOMPLETE;
+    const start = shortBulk(bytes, at + 4, end);
+    if (start === INCOMPLETE) return INCOMPLETE;
+    const word = words.verbs.text(bytes, start, stop);
+    if (count === 1) requests.push({ verb: word, args: NO_ARGS });
+    else if (!readShortArgs(bytes, at, end, count, word, requests)) return INCOMPLETE;
+    return stop + 2;
+  }
+
+  function readShortArgs(bytes: Buffer, at: number, end: number, count: number, word: string, requests: Request[]): boolean {
+    if (isSecretive(word)) return false;
+    const first = shortBulk(bytes, stop + 2, end);
+    const firstStop = stop;
+    if (first === INCOMPLETE || stop + 2 - at > limits.maxRequestBytes) return false;
+    if (count === 2) {
+      requests.push({ verb: word, args: [words.args.text(bytes, first, firstStop)] });
+      return true;
+    }
+    const second = shortBulk(bytes, stop + 2, end);
+    if (second === INCOMPLETE || stop + 2 - at > limits.maxRequestBytes) return false;
+    requests.push({ verb: word, args: [words.args.text(bytes, first, firstStop), words.args.text(bytes, second, stop)] });
+    return true;
   }
 
   /** Reads what is whole in the first `end` bytes; returns how many were used. */
@@ -219,7 +275,8 @@ function createParser(limits: RespLimits, words: Words): Parser {
           args = NO_ARGS;
         }
       } else if (bytes[at] === ASTERISK) {
-        next = readHeader(bytes, at, end);
+        next = readShort(bytes, at, end, requests);
+        if (next === INCOMPLETE) next = readHeader(bytes, at, end);
       } else {
         next = readInline(bytes, at, end, requests);
       }
@@ -275,6 +332,11 @@ function createParser(limits: RespLimits, words: Words): Parser {
     pendingBytes: () => (missing > 0 ? size + carried : carried),
     failure: () => failure,
   };
+}
+
+/** Its arguments are tokens, which are not to be kept in a table. */
+function isSecretive(verb: string): boolean {
+  return verb.length > 3 && (verb === "AUTH" || verb === "HELLO");
 }
 
 function asBuffer(chunk: Uint8Array): Buffer {
