@@ -70,7 +70,8 @@ t.test("the server knows when the connection is gone", async (t) => {
   t.equal(await count(), 1);
   const closed = new Promise((resolve) => server.close(resolve));
   client.destroy();
-  await once(socket, "close");
+  await once(socket, "end");
+  socket.destroy();
   await closed;
   t.equal(await count(), 0);
 });
