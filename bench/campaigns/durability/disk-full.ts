@@ -2,12 +2,13 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 
+import { messageOf } from "../../../agent/contract/errors.ts";
 import { row, type Row, type SuiteOptions } from "../../report.ts";
 import { type Client, type Outcome, withClient } from "./client.ts";
 import { createFindings, type Findings, MISTAKES } from "./findings.ts";
 import { createHoards, type Hoard } from "./hoards.ts";
 import { inParallel, type Load } from "./loads/load.ts";
-import { type RunningAgent, startAgentOn } from "./running-agent.ts";
+import { type Place, type RunningAgent, startAgentOn } from "./running-agent.ts";
 import { mountSmallDisk, type SmallDisk } from "./small-disk.ts";
 
 const MIB = 1024 * 1024;
@@ -39,10 +40,19 @@ const RECOVERY_MS = 10_000;
 interface Tally {
   /** Refusals with FULL or IO, by the hoard's name. */
   readonly refused: Map<string, number>;
+  /** What the first of each kind said. */
+  readonly reasons: Map<string, string>;
   /** Refusals with anything else, and answers that never came. */
   readonly others: string[];
   removed: number;
   readonly notRemoved: string[];
+}
+
+interface Outcomes {
+  stayedUp: boolean;
+  startedAgain: boolean;
+  /** Kinds that were written again once there was room. */
+  recovered: number;
 }
 
 function describe(outcome: Outcome): string {
@@ -57,6 +67,7 @@ function note({ name, sequence }: Hoard, number: number, outcome: Outcome, tally
   if (outcome.kind === "error") sequence.refused(number);
   if (outcome.kind === "error" && (outcome.error.code === "FULL" || outcome.error.code === "IO")) {
     tally.refused.set(name, (tally.refused.get(name) ?? 0) + 1);
+    if (!tally.reasons.has(name)) tally.reasons.set(name, describe(outcome));
   } else tally.others.push(`${name}: ${describe(outcome)}`);
 }
 
@@ -147,33 +158,55 @@ async function fillAndCheck(disk: SmallDisk, { writeConfig, createLoads, progres
   const hoards = createHoards();
   const loads = createLoads(state);
   const findings = createFindings();
-  const tally: Tally = { refused: new Map(), others: [], removed: 0, notRemoved: [] };
+  const tally: Tally = { refused: new Map(), reasons: new Map(), others: [], removed: 0, notRemoved: [] };
+  const outcome: Outcomes = { stayedUp: false, startedAgain: false, recovered: 0 };
   let agent: RunningAgent = await startAgentOn(place);
   try {
-    disk.fill(LEFT_BYTES);
+    // Everything that is made with the first write is there before there is no room.
+    await loadFor(agent, loads, LOAD_MS / 4);
+    await disk.fill(LEFT_BYTES);
     await eachHoard(agent, hoards, (client, hoard) => fill(client, hoard, tally));
-    progress(
-      `disk full: ${hoards.map(({ name, sequence }) => `${name} ${sequence.size} kept, ${tally.refused.get(name) ?? 0} refused`).join("; ")}`,
-    );
+    for (const { name, sequence } of hoards) {
+      progress(`disk full: ${name} took ${sequence.size}, then ${tally.reasons.get(name) ?? "all of it"}`);
+    }
     await eachHoard(agent, hoards, (client, hoard) => removeSome(client, hoard, tally));
-    const enough = AbortSignal.timeout(LOAD_MS);
-    await Promise.all(loads.map((load) => load.write(agent, enough)));
-    const stayedUp = agent.isRunning;
+    await loadFor(agent, loads, LOAD_MS);
+    outcome.stayedUp = agent.isRunning;
+    await disk.fill(0);
     await agent.kill();
 
-    agent = await startAgentOn(place);
+    const again = await startOnFullDisk(place, progress);
+    outcome.startedAgain = again !== undefined;
+    if (again === undefined) disk.free();
+    agent = again ?? (await startAgentOn(place));
     await check(agent, hoards, loads, findings);
     disk.free();
-    const recovered = await recover(agent, hoards, progress);
+    outcome.recovered = await recover(agent, hoards, progress);
     await agent.stop();
 
     agent = await startAgentOn(place);
     await check(agent, hoards, loads, findings);
+    for (const load of loads) await load.checkTexts?.(agent);
     await agent.stop();
     for (const what of [...tally.others, ...tally.notRemoved].slice(0, 6)) progress(`disk full: ${what}`);
-    return rowsOf(hoards, loads, tally, findings, { stayedUp, recovered }, progress);
+    return rowsOf(hoards, loads, tally, findings, outcome, progress);
   } finally {
     await agent.kill();
+  }
+}
+
+async function loadFor(agent: RunningAgent, loads: readonly Load[], ms: number): Promise<void> {
+  const enough = AbortSignal.timeout(ms);
+  await Promise.all(loads.map((load) => load.write(agent, enough)));
+}
+
+/** Who cannot start cannot remove anything either. */
+async function startOnFullDisk(place: Place, progress: SuiteOptions["progress"]): Promise<RunningAgent | undefined> {
+  try {
+    return await startAgentOn(place);
+  } catch (error) {
+    progress(`disk full: ${messageOf(error)}`);
+    return undefined;
   }
 }
 
@@ -182,7 +215,7 @@ function rowsOf(
   loads: readonly Load[],
   tally: Tally,
   findings: Findings,
-  { stayedUp, recovered }: { readonly stayedUp: boolean; readonly recovered: number },
+  { stayedUp, startedAgain, recovered }: Outcomes,
   progress: SuiteOptions["progress"],
 ): readonly Row[] {
   const all = [findings, ...loads.map((load) => load.findings)];
@@ -197,6 +230,7 @@ function rowsOf(
     row({ name: "  ACK, DEL and FREMOVE done meanwhile", value: tally.removed, unit: "answers", goal: "≥ 1" }),
     row({ name: "  ACK, DEL and FREMOVE refused meanwhile", value: tally.notRemoved.length, unit: "answers", goal: "= 0" }),
     row({ name: "  agent stays up", value: stayedUp ? 1 : 0, unit: "", goal: "= 1" }),
+    row({ name: "  agent starts again after kill -9", value: startedAgain ? 1 : 0, unit: "", goal: "= 1" }),
     ...MISTAKES.map((mistake) =>
       row({ name: `  ${mistake}`, value: all.reduce((sum, each) => sum + each.count(mistake), 0), unit: "changes", goal: "= 0" }),
     ),

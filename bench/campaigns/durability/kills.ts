@@ -24,6 +24,13 @@ export interface KillsOutcome {
   readonly startMs: readonly number[];
 }
 
+async function checkAll(agent: RunningAgent, loads: readonly Load[]): Promise<void> {
+  for (const load of loads) {
+    await load.check(agent);
+    await load.checkTexts?.(agent);
+  }
+}
+
 /** Runs every load for a random while, then kills the agent. */
 async function loadAndKill(agent: RunningAgent, loads: readonly Load[], random: Random): Promise<void> {
   const never = new AbortController();
@@ -65,7 +72,7 @@ export async function killRepeatedly(
     const agent = await startAgentOn(place);
     try {
       startMs.push(agent.startMs);
-      for (const load of loads) await load.check(agent);
+      await checkAll(agent, loads);
       if (random.chance(STOP_SHARE)) {
         await loadAndStop(agent, loads);
         continue;
@@ -79,7 +86,7 @@ export async function killRepeatedly(
   }
   const last = await startAgentOn(place);
   try {
-    for (const load of loads) await load.check(last);
+    await checkAll(last, loads);
     await last.stop();
   } finally {
     await last.kill();

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 
@@ -29,8 +29,6 @@ const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 15_000;
 
 function spawnAgent({ config, state }: Place): ChildProcess {
-  // Left behind by one that was killed.
-  rmSync(join(state, "listen.json"), { force: true });
   return spawn(process.execPath, ["dist/agent/main.js", "agent", "--config", config, "--state", state], {
     stdio: ["ignore", "ignore", "inherit"],
     env: plainEnvironment(),
@@ -48,12 +46,32 @@ async function end(child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise<
   await exited;
 }
 
+type Listening = Readonly<Record<string, string>>;
+
+/** Differs after every writing. One that was killed leaves its file behind. */
+function stampOf(file: string): string {
+  const { ino, mtimeNs } = statSync(file, { bigint: true, throwIfNoEntry: false }) ?? {};
+  return `${ino} ${mtimeNs}`;
+}
+
+/** Undefined while the file is being written or taken away. */
+function readListening(file: string): Listening | undefined {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Listening;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Starts the built agent and waits until it listens; how long that took is `startMs`. */
 export async function startAgentOn(place: Place): Promise<RunningAgent & { readonly startMs: number }> {
+  const listenFile = join(place.state, "listen.json");
+  const before = stampOf(listenFile);
   const startedMs = performance.now();
   const child = spawnAgent(place);
-  const listenFile = join(place.state, "listen.json");
-  while (!existsSync(listenFile)) {
+  let listening: Listening | undefined;
+  while (listening === undefined) {
+    if (stampOf(listenFile) !== before) listening = readListening(listenFile);
     if (hasEnded(child)) throw new Error(`the agent ended with ${child.exitCode ?? child.signalCode} before it listened`);
     if (performance.now() - startedMs > START_LIMIT_MS) {
       await end(child, "SIGKILL");
@@ -62,12 +80,12 @@ export async function startAgentOn(place: Place): Promise<RunningAgent & { reado
     await wait(2);
   }
   const startMs = performance.now() - startedMs;
-  const listening = JSON.parse(readFileSync(listenFile, "utf8")) as Readonly<Record<string, string>>;
+  const addresses = listening;
   return {
     pid: child.pid ?? 0,
     startMs,
     port(listener) {
-      const address = listening[listener];
+      const address = addresses[listener];
       if (address === undefined) throw new Error(`the agent has no listener ${listener}`);
       return Number(address.slice(address.lastIndexOf(":") + 1));
     },

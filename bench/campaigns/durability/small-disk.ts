@@ -1,18 +1,27 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 
 import { messageOf } from "../../../agent/contract/errors.ts";
 
 /** A file system with little room. */
 export interface SmallDisk {
   readonly folder: string;
-  /** Takes room until `bytes` are left. */
-  fill(leaving: number): void;
+  /** Takes room until that many bytes are left, once nobody else takes any. */
+  fill(leaving: number): Promise<void>;
   /** Gives back what `fill` took. */
   free(): void;
   remove(): void;
+}
+
+/** Nobody takes room any more when nobody has for so long. */
+const STEADY_MS = 500;
+
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }
 
 /** Mounts a tmpfs; needs root. Returns why not when it cannot. */
@@ -27,9 +36,13 @@ export function mountSmallDisk(bytes: number): SmallDisk | string {
   const ballast = join(folder, "ballast");
   return {
     folder,
-    fill(leaving) {
-      const { bavail, bsize } = statfsSync(folder);
-      writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail * bsize - leaving)));
+    async fill(leaving) {
+      let before = Infinity;
+      while (freeBytes(folder) < before) {
+        before = freeBytes(folder);
+        await wait(STEADY_MS);
+      }
+      appendFileSync(ballast, Buffer.alloc(Math.max(0, freeBytes(folder) - leaving)));
     },
     free: () => rmSync(ballast, { force: true }),
     remove() {

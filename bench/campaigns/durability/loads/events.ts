@@ -20,7 +20,7 @@ const IDS_PER_WRITER = 1_000_000;
 /** Vertices and edges of one page of the graph. */
 const PAGE = 20_000;
 
-/** EventNetVertices.txt and EventNetOrdering.txt follow within this. */
+/** The text files follow within this. */
 const TEXT_LIMIT_MS = 10_000;
 
 interface Vertex {
@@ -118,22 +118,16 @@ function verticesText({ vertices }: Graph): string {
 }
 
 function orderedIds(text: string): string {
-  return text
-    .split("\n")
-    .flatMap((line) => line.split(" - ")[1]?.trim() ?? [])
-    .sort()
-    .join();
+  return sortedIds(text.split("\n").flatMap((line) => line.split(" - ")[1]?.trim() ?? []));
 }
 
-/** Both files that are rewritten, once they say the same as the graph; false when they do not in time. */
-async function textsFollow(folder: string, graph: Graph): Promise<boolean> {
-  const vertices = verticesText(graph);
-  const ids = graph.vertices
-    .map(({ id }) => id)
-    .sort()
-    .join();
+function sortedIds(ids: readonly string[]): string {
+  return ids.toSorted().join();
+}
+
+async function becomesTrue(check: () => boolean): Promise<boolean> {
   const untilMs = performance.now() + TEXT_LIMIT_MS;
-  while (textOf(folder, "EventNetVertices.txt") !== vertices || orderedIds(textOf(folder, "EventNetOrdering.txt")) !== ids) {
+  while (!check()) {
     if (performance.now() > untilMs) return false;
     await wait(20);
   }
@@ -167,13 +161,21 @@ export function createEventsLoad(random: Random, folder: string, writerCount = 2
       withClient(agent.port("eventnet"), async (client) => {
         const graph = await readGraph(client);
         for (const writer of writers) checkWriter(writer, graph, findings);
-        const differs = textOf(folder, "EventNetEdges.txt") !== edgesText(graph);
-        if (differs) findings.add("differing text", `EventNetEdges.txt is not the ${graph.edges.length} edges there are`);
-        if (!(await textsFollow(folder, graph))) {
-          findings.add(
-            "differing text",
-            `EventNetVertices.txt or EventNetOrdering.txt is not the ${graph.vertices.length} vertices there are`,
-          );
+      }),
+    checkTexts: (agent) =>
+      withClient(agent.port("eventnet"), async (client) => {
+        const graph = await readGraph(client);
+        const edges = edgesText(graph);
+        if (!(await becomesTrue(() => textOf(folder, "EventNetEdges.txt") === edges))) {
+          findings.add("differing text", `EventNetEdges.txt is not the ${graph.edges.length} edges there are`);
+        }
+        const vertices = verticesText(graph);
+        if (!(await becomesTrue(() => textOf(folder, "EventNetVertices.txt") === vertices))) {
+          findings.add("differing text", `EventNetVertices.txt is not the ${graph.vertices.length} vertices there are`);
+        }
+        const ids = sortedIds(graph.vertices.map(({ id }) => id));
+        if (!(await becomesTrue(() => orderedIds(textOf(folder, "EventNetOrdering.txt")) === ids))) {
+          findings.add("differing text", `EventNetOrdering.txt does not list the ${graph.vertices.length} vertices there are`);
         }
       }),
   };

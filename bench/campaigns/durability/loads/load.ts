@@ -9,6 +9,8 @@ export interface Load {
   write(agent: RunningAgent, stop: AbortSignal): Promise<void>;
   /** Compares what is there with what was acknowledged. Throws when the agent does not answer. */
   check(agent: RunningAgent): Promise<void>;
+  /** Whether the text files that show it say the same; they may follow later while there is no room for them. */
+  readonly checkTexts?: (agent: RunningAgent) => Promise<void>;
   /** Changes acknowledged so far. */
   readonly acknowledged: number;
   readonly findings: Findings;
