@@ -4,18 +4,28 @@ import { Redis } from "ioredis";
 import t from "tap";
 import type { Test } from "tap";
 
+import { createGuard } from "../agent/access/guard.ts";
+import { authOptionsSchema } from "../agent/access/options.ts";
+import { createAllowList, createUsers } from "../agent/access/users.ts";
 import { AgentError } from "../agent/contract/errors.ts";
-import { OK, valueReply } from "../agent/contract/request.ts";
+import { errorReply, OK, refusal, valueReply } from "../agent/contract/request.ts";
+import type { Guard } from "../agent/access/guard.ts";
+import type { AuthOptions } from "../agent/access/options.ts";
+import type { UserEntry, Users } from "../agent/access/users.ts";
 import type { Caller, Reply, Service } from "../agent/contract/request.ts";
+import type { Value } from "../agent/contract/value.ts";
 import type { Link } from "../agent/conversation.ts";
 import { createRouter } from "../agent/router.ts";
 import { SESSION_VERBS } from "../agent/session-verbs.ts";
 import { createSession } from "../agent/session.ts";
 import type { Session } from "../agent/session.ts";
-import { createAllowList, createUsers } from "../agent/access/users.ts";
 import { RESERVED_VERBS } from "../agent/wire/dialect.ts";
 import { startEchoListener } from "./helpers/echo-listener.ts";
+import { createFakeClock } from "./helpers/fake-clock.ts";
 import { connectRaw } from "./helpers/raw-client.ts";
+import { createRecorder } from "./helpers/recorder.ts";
+import type { Recorder } from "./helpers/recorder.ts";
+import type { FakeClock } from "./helpers/fake-clock.ts";
 
 const USERS = [
   { name: "ada", tokenSha256: sha256("one"), priority: 50 },
@@ -27,47 +37,82 @@ function sha256(text: string): string {
 }
 
 interface Opened extends Session {
-  /** The answer to a line of words. */
+  /** The answer to a line of words; errors are told to the session, as a connection does. */
   ask(line: string): Reply;
   /** Who asked the service last. */
   caller(): Caller | undefined;
   ended(): boolean;
+  /** What was pushed to the client. */
+  readonly pushed: readonly (readonly Value[])[];
+  readonly users: Users;
+  readonly audit: Recorder;
+  readonly clock: FakeClock;
 }
 
-function open(options: { readonly loopback?: boolean; readonly users?: typeof USERS } = {}): Opened {
+interface OpenOptions {
+  readonly loopback?: boolean;
+  readonly users?: readonly UserEntry[];
+  readonly auth?: Partial<AuthOptions>;
+  readonly peer?: Partial<Link["peer"]>;
+  /** A session before, with which it shares users, guard and record. */
+  readonly beside?: Opened & { readonly guard?: Guard };
+}
+
+function open(options: OpenOptions = {}): Opened & { readonly guard: Guard } {
   let caller: Caller | undefined;
   let ended = false;
+  const pushed: (readonly Value[])[] = [];
   const service: Service = {
-    verbs: [{ verb: "CLONE", usage: "function [arg …]", summary: "call a function" }],
-    handle(_request, by) {
+    verbs: [
+      { verb: "CLONE", usage: "function [arg …]", summary: "call a function" },
+      { verb: "ESTOP", usage: "", summary: "stop" },
+    ],
+    handle({ verb, args }, by) {
       caller = by;
-      return OK;
+      if (verb !== "CLONE" || args[0] === undefined) return OK;
+      const denied = refusal(by, "function", args[0]);
+      return denied === undefined ? OK : errorReply(denied);
     },
   };
   const link: Link = {
     id: 7,
-    peer: options.loopback === false ? { address: "192.0.2.1", loopback: false } : { address: "127.0.0.1", loopback: true },
+    peer: {
+      ...(options.loopback === false ? { address: "192.0.2.1", loopback: false } : { address: "127.0.0.1", loopback: true }),
+      ...options.peer,
+    },
     signal: new AbortController().signal,
-    push: () => undefined,
+    push: (message) => void pushed.push(message),
     end: () => {
       ended = true;
     },
   };
+  const clock = options.beside?.clock ?? createFakeClock();
+  const audit = options.beside?.audit ?? createRecorder();
+  const users = options.beside?.users ?? createUsers(options.users ?? USERS);
+  const guard = options.beside?.guard ?? createGuard({ ...authOptionsSchema.parse({ ...options.auth }), clock, audit });
   const session = createSession(link, {
     node: "garage",
     version: "1.2.3",
-    users: createUsers(options.users ?? USERS),
-    router: createRouter([service]),
+    users,
+    guard,
+    router: createRouter([service], { unlisted: new Map([["CLONE.TOKEN", service]]) }),
     info: () => ({ server: { node: "garage" }, clients: { connected_clients: 2, note: "two\r\nlines" } }),
   });
   return {
     ...session,
     ask(line) {
       const [verb = "", ...args] = line.split(" ");
-      return session.handle({ verb, args }, false) as Reply;
+      const reply = session.handle({ verb, args }, false) as Reply;
+      if (reply.kind === "error") session.failed(reply.error, { verb, args });
+      return reply;
     },
     caller: () => caller,
     ended: () => ended,
+    pushed,
+    users,
+    audit,
+    clock,
+    guard,
   };
 }
 
@@ -133,6 +178,182 @@ t.test("after five wrong tokens the connection ends", (t) => {
   t.end();
 });
 
+t.test("a token of a revoked user, replayed, is refused and recorded; so is one of a user who is gone", (t) => {
+  const users = [{ name: "ada", tokenSha256: sha256("one"), priority: 50 }];
+  const session = open({ loopback: false, users: [] });
+  session.users.replace(users);
+  t.strictSame(session.ask("AUTH ada one"), OK);
+  t.strictSame(session.ask("CLONE lamp.on"), OK);
+  session.users.replace([{ ...users[0]!, revoked: true }]);
+  refused(t, session.ask("CLONE lamp.on"), "DENIED", /^ada is revoked; the connection is closed$/);
+  t.equal(session.ended(), true);
+  const replay = open({ loopback: false, beside: session });
+  refused(t, replay.ask("AUTH ada one"), "DENIED", /^ada is revoked$/);
+  refused(t, replay.ask("AUTH one"), "DENIED", /^ada is revoked$/);
+  refused(t, replay.ask("CLONE lamp.on"), "DENIED", /needs authentication/);
+  session.users.replace([]);
+  refused(t, replay.ask("HELLO 3 AUTH ada one"), "DENIED", /nobody can authenticate/);
+  t.strictSame(session.audit.entries, [
+    "authenticate 192.0.2.1 ada by token",
+    "refuse ada@192.0.2.1 session ada is revoked",
+    "refuse ada@192.0.2.1 CLONE ada is revoked; the connection is closed",
+    "authenticate 192.0.2.1 ada refused: token of a revoked user",
+    "authenticate 192.0.2.1 ada refused: token of a revoked user",
+    "refuse 192.0.2.1 CLONE not authenticated",
+    "authenticate 192.0.2.1 token no users are configured",
+  ]);
+  t.notMatch(session.audit.entries.join(), /one/);
+  t.end();
+});
+
+t.test("who is removed, or given another token, is refused at the next request; whoever stays, stays", (t) => {
+  const ada = { name: "ada", tokenSha256: sha256("one"), priority: 50 };
+  const bob = { name: "bob", tokenSha256: sha256("two"), priority: 50 };
+  for (const next of [[bob], [{ ...ada, tokenSha256: sha256("new") }, bob]]) {
+    const session = open({ loopback: false, users: [] });
+    session.users.replace([ada, bob]);
+    const other = open({ loopback: false, beside: session });
+    const here = open({ beside: session });
+    session.ask("AUTH one");
+    other.ask("AUTH two");
+    session.users.replace(next);
+    refused(t, session.ask("PING"), "DENIED", /^ada is no user any more, or has another token; the connection is closed$/);
+    t.strictSame(other.ask("CLONE lamp.on"), OK);
+    t.strictSame(here.ask("CLONE lamp.on"), OK, "who is on this machine needs no user");
+  }
+  t.end();
+});
+
+t.test("a changed user has its new priority, permits and rate at the next request, as the same caller", (t) => {
+  const ada = { name: "ada", tokenSha256: sha256("one"), priority: 50 };
+  const session = open({ loopback: false, users: [] });
+  session.users.replace([ada]);
+  session.ask("AUTH one");
+  session.ask("CLONE lamp.on");
+  const caller = session.caller();
+  t.equal(caller?.permits, undefined);
+  session.users.replace([{ ...ada, priority: 120, allow: ["lamp.off"], perSecond: 2 }]);
+  refused(t, session.ask("CLONE lamp.on"), "DENIED", /^ada may not use lamp\.on/);
+  t.strictSame(session.ask("CLONE lamp.off"), OK);
+  t.equal(session.caller(), caller);
+  t.match(caller, { priority: 100, maxPriority: 120 });
+  refused(t, session.ask("CLONE lamp.off"), "LIMIT", /2 requests a second, perSecond of ada/);
+  session.users.replace([ada]);
+  t.strictSame(session.ask("CLONE lamp.on"), OK);
+  t.end();
+});
+
+t.test("who listens only is told when it may not any more", (t) => {
+  const session = open({ loopback: false, users: [] });
+  session.users.replace([{ name: "ada", tokenSha256: sha256("one"), priority: 50 }]);
+  session.ask("AUTH one");
+  session.ask("CLONE lamp.on");
+  session.caller()?.push?.(["one"]);
+  session.users.replace([]);
+  session.caller()?.push?.(["two"]);
+  session.caller()?.push?.(["three"]);
+  t.strictSame(session.pushed.slice(0, 2), [["one"], ["error", "DENIED ada may not listen any more"]]);
+  t.notMatch(JSON.stringify(session.pushed), /two|three/);
+  t.equal(session.ended(), true);
+  t.end();
+});
+
+t.test("a certificate lets its user in, and nobody else, not even from this machine", (t) => {
+  const certificate = { commonName: "ada", altNames: "", fingerprint: "f1", key: "k" };
+  const users = [{ name: "ada", certificate: "ada", priority: 50, allow: ["lamp.*"] }];
+  const ada = open({ users, peer: { secure: true, certificate } });
+  t.strictSame(ada.ask("CLONE lamp.on"), OK);
+  t.match(ada.caller(), { name: "ada", priority: 50, address: "127.0.0.1" });
+  refused(t, ada.ask("CLONE pump.on"), "DENIED", /^ada may not use pump\.on; its user's allow list does not cover it$/);
+  t.strictSame(ada.audit.entries, [
+    "authenticate 127.0.0.1 ada by certificate ada f1",
+    "refuse ada@127.0.0.1 CLONE ada may not use pump.on; its user's allow list does not cover it",
+  ]);
+  const bob = open({ users, peer: { secure: true, certificate: { ...certificate, commonName: "bob" } } });
+  refused(t, bob.ask("CLONE lamp.on"), "DENIED", /needs authentication/);
+  const none = open({ users, peer: { secure: true } });
+  refused(t, none.ask("CLONE lamp.on"), "DENIED", /needs authentication/);
+  const revoked = open({ users: [{ ...users[0]!, revoked: true }], peer: { secure: true, certificate } });
+  refused(t, revoked.ask("PING"), "DENIED", /^ada is revoked; the connection is closed$/);
+  t.equal(revoked.ended(), true);
+  t.end();
+});
+
+t.test("whose permits are limited cannot use the verbs that only codecs make", (t) => {
+  const users = [{ name: "ada", tokenSha256: sha256("one"), priority: 50, allow: ["lamp.*"] }];
+  const session = open({ loopback: false, users });
+  session.ask("AUTH one");
+  refused(t, session.ask("CLONE.TOKEN 1 /usr/bin/true"), "UNKNOWN", /^no verb "CLONE\.TOKEN"/);
+  for (const line of ["INFO", "COMMAND COUNT", "CLIENT ID", "PING", "ESTOP"]) t.not(session.ask(line).kind, "error", line);
+  t.equal(open().ask("CLONE.TOKEN 1 x").kind, "status", "others can, as before");
+  t.end();
+});
+
+t.test("requests above the rate are refused with when to come again, ESTOP never, and who goes on is sent away", (t) => {
+  const session = open({ auth: { perSecond: 10, maxRefused: 20 } });
+  for (let i = 0; i < 10; i++) t.strictSame(session.ask("CLONE lamp.on"), OK);
+  refused(t, session.ask("CLONE lamp.on"), "LIMIT", /^more than 10 requests a second, auth\.perSecond; come again in 100 ms$/);
+  const beside = open({ beside: session });
+  refused(t, beside.ask("PING"), "LIMIT", /come again/);
+  t.strictSame(session.ask("ESTOP"), OK);
+  session.clock.advanceNow(100);
+  t.strictSame(session.ask("CLONE lamp.on"), OK);
+  t.equal(session.ended(), false);
+  for (let i = 0; i < 19; i++) session.ask("CLONE lamp.on");
+  t.equal(session.ended(), false, "one that was let through makes up for one that was not");
+  refused(t, session.ask("CLONE lamp.on"), "LIMIT", /20 times; the connection is closed, come again in 100 ms$/);
+  t.equal(session.ended(), true);
+  t.equal(session.audit.entries[0], "refuse 127.0.0.1 requests more than 10 requests a second, auth.perSecond");
+  t.equal(session.audit.entries.at(-1), "refuse 127.0.0.1 connection closed: 20 requests were too many");
+  t.end();
+});
+
+t.test("a user's rate is one for all its connections, and the address's counts no more", (t) => {
+  const users = [{ name: "ada", tokenSha256: sha256("one"), priority: 50, perSecond: 3 }];
+  const session = open({ loopback: false, users, auth: { perSecond: 2 } });
+  const beside = open({ loopback: false, beside: session });
+  session.ask("AUTH one");
+  beside.ask("AUTH one");
+  t.strictSame(session.ask("CLONE lamp.on"), OK);
+  t.strictSame(beside.ask("CLONE lamp.on"), OK);
+  t.strictSame(session.ask("CLONE lamp.on"), OK);
+  refused(t, beside.ask("CLONE lamp.on"), "LIMIT", /^more than 3 requests a second, perSecond of ada; come again in 334 ms$/);
+  t.end();
+});
+
+t.test("after wrong tokens an address has to wait, on all its connections, whether the next one is right or not", (t) => {
+  const session = open({ loopback: false, auth: { maxWrongTokens: 3, waitMs: 1000 } });
+  for (let i = 0; i < 3; i++) refused(t, session.ask("AUTH ada wrong"), "DENIED", /no user has that name and token/);
+  t.equal(session.ended(), true);
+  const again = open({ loopback: false, beside: session });
+  refused(t, again.ask("AUTH ada one"), "LIMIT", /^too many wrong tokens came from 192\.0\.2\.1; come again in 1000 ms$/);
+  const elsewhere = open({ loopback: false, beside: session, peer: { address: "192.0.2.2" } });
+  t.strictSame(elsewhere.ask("AUTH ada one"), OK);
+  session.clock.advanceNow(1000);
+  t.strictSame(again.ask("AUTH ada one"), OK);
+  refused(t, open({ loopback: false, beside: session }).ask("AUTH ada wrong"), "DENIED", /no user/);
+  refused(t, open({ loopback: false, beside: session }).ask("AUTH ada one"), "LIMIT", /come again in 2000 ms/);
+  t.strictSame(
+    [...new Set(session.audit.entries)],
+    [
+      "authenticate 192.0.2.1 token refused: wrong",
+      "authenticate 192.0.2.1 token not looked at: too many were wrong",
+      "authenticate 192.0.2.2 ada by token",
+      "authenticate 192.0.2.1 ada by token",
+    ],
+  );
+  t.end();
+});
+
+t.test("what somebody typed is in no record: it may be a token in the wrong place", (t) => {
+  const session = open({ loopback: false });
+  for (const line of ["S3CRET", "AUTH s3cret", "AUTH ada s3cret", "HELLO 3 AUTH ada s3cret", "CLONE s3cret"]) session.ask(line);
+  t.ok(session.audit.entries.length >= 5);
+  t.notMatch(session.audit.entries.join("\n"), /s3cret/i);
+  t.ok(session.audit.entries.includes("refuse 192.0.2.1 another verb not authenticated"));
+  t.end();
+});
+
 t.test("HELLO chooses the version, authenticates and names the client, or changes nothing", (t) => {
   const session = open({ loopback: false });
   t.match(value(session.ask("HELLO")), { server: "virgo", version: "1.2.3", proto: 2, id: 7, node: "garage", authenticated: false });
@@ -149,7 +370,7 @@ t.test("HELLO chooses the version, authenticates and names the client, or change
 t.test("HELP lists every verb with its usage, or one", (t) => {
   const session = open();
   const lines = value(session.ask("HELP")) as readonly string[];
-  t.equal(lines.length, 1 + SESSION_VERBS.length);
+  t.equal(lines.length, 2 + SESSION_VERBS.length);
   t.equal(lines[0], "CLONE function [arg …] - call a function");
   t.strictSame(value(session.ask("HELP quit")), ["QUIT - close the connection after the answer"]);
   refused(t, session.ask("HELP clon"), "UNKNOWN", /no verb CLON; did you mean CLONE\? \(HELP lists the verbs\)/);
@@ -170,13 +391,13 @@ t.test("INFO shows sections as Redis does, with what client libraries look for",
 
 t.test("COMMAND and CLIENT content client libraries", (t) => {
   const session = open();
-  t.equal(value(session.ask("COMMAND COUNT")), 1 + SESSION_VERBS.length);
+  t.equal(value(session.ask("COMMAND COUNT")), 2 + SESSION_VERBS.length);
   t.strictSame(value(session.ask("COMMAND INFO CLONE")), [["clone", -1, [], 0, 0, 0]]);
   t.strictSame(value(session.ask("COMMAND LIST clone")), ["clone"]);
   t.strictSame(value(session.ask("COMMAND DOCS CLONE")), {
     clone: { summary: "function [arg …]: call a function", since: "0.1.0", group: "virgo" },
   });
-  t.equal((value(session.ask("COMMAND")) as readonly unknown[]).length, 1 + SESSION_VERBS.length);
+  t.equal((value(session.ask("COMMAND")) as readonly unknown[]).length, 2 + SESSION_VERBS.length);
   refused(t, session.ask("COMMAND NONSENSE"), "UNKNOWN", /COMMAND NONSENSE is not known/);
   t.equal(value(session.ask("CLIENT ID")), 7);
   t.equal(value(session.ask("CLIENT GETNAME")), null);
@@ -238,6 +459,10 @@ t.test("a peer from elsewhere: classic requests are closed without a word, moder
   }
   t.equal(listener.stats.refused, 2);
   t.equal(listener.stats.requests, 0);
+  t.strictSame(
+    [...new Set(listener.audit.entries)],
+    ["refuse 192.0.2.1 connection the classic dialect is served to loopback and to classic.allow only"],
+  );
   t.strictSame(listener.log.lines, ["warn refused a peer that may not speak the classic dialect (classic.allow)"], "said once a minute");
   const modern = await connectRaw(listener.address);
   modern.send("*1\r\n$4\r\nECHO\r\nAUTH ada one\r\nECHO x\r\nQUIT\r\n");

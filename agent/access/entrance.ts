@@ -97,13 +97,13 @@ export function openEntrance(door: Door, options: EntranceOptions): Entrance {
  */
 export function refusalAt(entrance: Entrance, verb: string, trusted: boolean): AgentError | undefined {
   const state = entrance as State;
+  if (state.revision !== state.options.users.revision) {
+    const error = lookAgain(state);
+    if (error !== undefined) return error;
+  }
   // Nothing may keep anybody from stopping everything.
   if (state.bucket !== undefined && verb !== "ESTOP") {
     const error = takeFrom(state, state.bucket);
-    if (error !== undefined) return error;
-  }
-  if (state.revision !== state.options.users.revision) {
-    const error = lookAgain(state);
     if (error !== undefined) return error;
   }
   if (!state.authenticated && !trusted && !OPEN_TO_ALL.has(verb)) {

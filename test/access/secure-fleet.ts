@@ -16,16 +16,17 @@ import { startListener } from "../../agent/listener.ts";
 import { createRouter } from "../../agent/router.ts";
 import { createEchoService } from "../helpers/echo-listener.ts";
 import { createFakeLog } from "../helpers/fake-log.ts";
+import { createRecorder } from "../helpers/recorder.ts";
 import type { Authority } from "../../agent/access/authority.ts";
 import type { AuthOptions, TlsOptions } from "../../agent/access/options.ts";
 import type { Tls } from "../../agent/access/tls.ts";
 import type { UserEntry, Users } from "../../agent/access/users.ts";
-import type { Audit } from "../../agent/contract/audit.ts";
 import type { Clock } from "../../agent/contract/clock.ts";
 import type { Limits } from "../../agent/contract/limits.ts";
 import type { Listener } from "../../agent/listener.ts";
 import type { EchoService } from "../helpers/echo-listener.ts";
 import type { FakeLog } from "../helpers/fake-log.ts";
+import type { Recorder } from "../helpers/recorder.ts";
 
 /** An authority with a node called garage and a client called ada. */
 export async function makeAuthority(folder: string, clock: Clock = createSystemClock()): Promise<Authority> {
@@ -34,16 +35,6 @@ export async function makeAuthority(folder: string, clock: Clock = createSystemC
   await authority.issue("node", "garage", 30, ["127.0.0.1", "localhost"]);
   await authority.issue("client", "ada", 30, []);
   return authority;
-}
-
-export interface Recorder extends Audit {
-  /** `kind caller subject detail`, in order. */
-  readonly entries: string[];
-}
-
-export function createRecorder(): Recorder {
-  const entries: string[] = [];
-  return { entries, record: (kind, caller, subject, detail) => entries.push(`${kind} ${caller} ${subject} ${detail}`) };
 }
 
 export interface SecureOptions {

@@ -157,7 +157,7 @@ t.test("what is not TLS 1.3 does not get in", { skip }, async (t) => {
   t.notMatch(await plain.rest(), /PONG/);
   t.match(listener.audit.entries[1], /no TLS 1\.3 handshake: /);
   const gone = await connectRaw(listener.address);
-  gone.destroy();
+  gone.socket.resetAndDestroy();
   await eventually(() => listener.audit.entries.length === 3);
   t.match(listener.audit.entries[2], /handshake/);
   t.equal(listener.stats.open, 0);

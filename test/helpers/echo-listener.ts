@@ -12,10 +12,14 @@ import type { Peer } from "../../agent/conversation.ts";
 import { parseListenAddress, startListener } from "../../agent/listener.ts";
 import type { Listener } from "../../agent/listener.ts";
 import { createRouter } from "../../agent/router.ts";
+import { createGuard } from "../../agent/access/guard.ts";
+import { authOptionsSchema } from "../../agent/access/options.ts";
 import { createUsers } from "../../agent/access/users.ts";
 import type { UserEntry } from "../../agent/access/users.ts";
 import { cloneGrammar } from "../../agent/wire/classic-clone.ts";
 import { createFakeLog } from "./fake-log.ts";
+import { createRecorder } from "./recorder.ts";
+import type { Recorder } from "./recorder.ts";
 import type { FakeLog } from "./fake-log.ts";
 
 /** A service that a test holds the other end of. */
@@ -76,18 +80,22 @@ export interface EchoOptions {
 export interface EchoListener extends Listener {
   readonly service: EchoService;
   readonly log: FakeLog;
+  /** What was recorded of who was refused. */
+  readonly audit: Recorder;
 }
 
 /** A listener on a free port in front of an echo service, closed when the test ends. */
 export async function startEchoListener(t: Test, options: EchoOptions = {}): Promise<EchoListener> {
   const service = createEchoService();
   const log = createFakeLog();
+  const audit = createRecorder();
   const limits = limitsSchema.parse(options.limits ?? {});
   const openConversation = createConversations({
     limits,
     node: "echo",
     version: "0.0.0",
     users: createUsers(options.users ?? []),
+    guard: createGuard({ ...authOptionsSchema.parse({}), clock: options.clock ?? createSystemClock(), audit }),
     router: createRouter([service], {
       unlisted: new Map([
         ["CLONE.TOKEN", service],
@@ -108,7 +116,7 @@ export async function startEchoListener(t: Test, options: EchoOptions = {}): Pro
     openConversation: (link) => openConversation(options.remote === true ? asRemote(link) : link),
   });
   t.teardown(() => listener.close());
-  return { ...listener, service, log };
+  return { ...listener, service, log, audit };
 }
 
 function asRemote<Of extends { readonly peer: Peer }>(link: Of): Of {
