@@ -112,11 +112,11 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** A redis-server that keeps nothing. */
-export async function startRedis(): Promise<Measured> {
+/** A redis-server that keeps nothing, unless `options` of its command line say otherwise. */
+export async function startRedis(options: readonly string[] = ["--appendonly", "no"]): Promise<Measured> {
   const port = await freePort();
   const startedMs = performance.now();
-  const child = spawn("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], {
+  const child = spawn("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", "", ...options], {
     stdio: "ignore",
   });
   child.on("error", () => undefined);
