@@ -1,7 +1,7 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { createAllowList, createUsers } from "./access/users.ts";
+import { createAllowList } from "./access/users.ts";
 import { shippedBoardFor } from "./config/board-file.ts";
 import { AgentError, messageOf } from "./contract/errors.ts";
 import { createForwardingDevices, type ForwardingDevices } from "./fleet/forwarding.ts";
@@ -11,6 +11,7 @@ import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
 import { agentInfo } from "./info.ts";
 import { parseHostPort, type Listener } from "./listener.ts";
+import { openAccess } from "./open-access.ts";
 import { openServices } from "./open-services.ts";
 import { openPorts } from "./ports.ts";
 import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts";
@@ -74,6 +75,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     closers.push(await lockStateFolder(stateFolder));
     const startedMs = clock.monotonicMs();
     const journal = createJournal(clock);
+    const access = await openAccess({ config, stateFolder, clock, log, journal, closers });
     const variables = createVariableStore({
       clock,
       limits: config.limits,
@@ -104,6 +106,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
         host,
         journal,
         variables,
+        audit: access.audit,
         services,
         devices,
         fleet,
@@ -133,8 +136,9 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       ],
       services: services.all,
       gateway: listen.gateway,
-      listener: { limits: config.limits, clock, log },
-      conversation: { node: config.node, version, users: createUsers(config.auth.users), info, limits: config.limits },
+      secure: access.tls === undefined || listen.secure === false ? undefined : { address: listen.secure, tls: access.tls },
+      listener: { limits: config.limits, clock, log, ...(access.audit === undefined ? {} : { audit: access.audit }) },
+      conversation: { node: config.node, version, users: access.users, guard: access.guard, info, limits: config.limits },
       classicAllows: createAllowList(config.classic.allow),
       opened(listener) {
         listeners.push(listener);

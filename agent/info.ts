@@ -1,4 +1,5 @@
 import { nodeLoad } from "./fleet/load.ts";
+import type { OpenAudit } from "./access/audit.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
 import type { Clock } from "./contract/clock.ts";
@@ -24,6 +25,7 @@ export interface InfoSources {
   readonly host: Host;
   readonly journal: Journal;
   readonly variables: VariableReader;
+  readonly audit: OpenAudit | undefined;
   readonly services: Pick<Services, "figures">;
   readonly devices: Pick<ForwardingDevices, "running">;
   readonly fleet: OpenFleet;
@@ -34,7 +36,23 @@ export interface InfoSources {
 
 /** The agent's figures, by section, as INFO shows them. */
 export function agentInfo(from: InfoSources): Info {
-  const { config, version, clock, startedMs, board, host, journal, variables, services, devices, fleet, listeners, sources, engine } = from;
+  const {
+    config,
+    version,
+    clock,
+    startedMs,
+    board,
+    host,
+    journal,
+    variables,
+    audit,
+    services,
+    devices,
+    fleet,
+    listeners,
+    sources,
+    engine,
+  } = from;
   const entries = host.entries();
   const { memory, ...others } = services.figures();
   const { kind, model, why } = board.describe();
@@ -58,6 +76,7 @@ export function agentInfo(from: InfoSources): Info {
     },
     variables: { known: variables.names().length },
     ...others,
+    ...(audit === undefined ? {} : { audit: audit.figures() }),
     fleet: fleet.figures(),
     load: { ...nodeLoad(devices.running) },
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),

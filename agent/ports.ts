@@ -1,6 +1,7 @@
 import { createConversations } from "./conversations.ts";
 import { parseListenAddress, startListener, type Listener, type ListenerOptions } from "./listener.ts";
 import { createRouter } from "./router.ts";
+import type { Tls } from "./access/tls.ts";
 import type { Service } from "./contract/request.ts";
 import type { ConversationOptions } from "./conversations.ts";
 import type { ClassicGrammar } from "./wire/classic.ts";
@@ -20,17 +21,21 @@ export interface PortsOptions {
   /** Every service, for the gateway and the secure listener. */
   readonly services: readonly Service[];
   readonly gateway: string | false;
-  readonly listener: Pick<ListenerOptions, "limits" | "clock" | "log">;
+  /** Every service again, behind TLS. */
+  readonly secure: { readonly address: string; readonly tls: Tls } | undefined;
+  readonly listener: Pick<ListenerOptions, "limits" | "clock" | "log" | "audit">;
   readonly conversation: Omit<ConversationOptions, "router" | "classic">;
   readonly classicAllows: NonNullable<ConversationOptions["classic"]>["allows"];
   /** Told each listener as soon as it listens. */
   readonly opened: (listener: Listener) => void;
 }
 
-/** Listens on the gateway and on every port that has an address. */
+/** Listens on the gateway, the secure listener and every port that has an address. */
 export async function openPorts(options: PortsOptions): Promise<void> {
-  const { ports, services, gateway, conversation, classicAllows } = options;
-  const where = gateway === false ? undefined : await listen("gateway", gateway, { ...conversation, router: createRouter(services) });
+  const { ports, services, gateway, secure, conversation, classicAllows } = options;
+  const everything = { ...conversation, router: createRouter(services) };
+  const where = gateway === false ? undefined : await listen("gateway", gateway, everything);
+  if (secure !== undefined) await listen("secure", secure.address, everything, secure.tls);
   for (const { name, address, service, grammar, classicVerbs } of ports) {
     if (address === false) continue;
     const router = createRouter([service], {
@@ -41,9 +46,10 @@ export async function openPorts(options: PortsOptions): Promise<void> {
   }
 
   /** Where it was bound. */
-  async function listen(name: string, address: string, talk: ConversationOptions): Promise<string> {
+  async function listen(name: string, address: string, talk: ConversationOptions, tls?: Tls): Promise<string> {
     const listener = await startListener({
       ...options.listener,
+      ...(tls === undefined ? {} : { tls }),
       name,
       address: parseListenAddress(address),
       openConversation: createConversations(talk),

@@ -44,7 +44,8 @@ t.test("every way to ask gets the same answer", async (t) => {
   t.equal(await exchange("clone", "lamp.on()\r\n"), padded("OK 100"));
   t.equal(await exchange("clone", 'lamp.beam("low")\n'), padded("OK 100"));
   t.equal(await exchange("clone", "lamp.beam(dim)\n"), padded('ERR ARGUMENT lamp.beam: beam is "dim"; one of "low", "high" is expected'));
-  t.equal(await exchange("clone", "KingCobraRequest2\r\n"), padded("ERR UNKNOWN KingCobraRequest2"));
+  t.equal(await exchange("clone", "KingCobraRequest2\r\n"), padded(CLONE_ACKNOWLEDGEMENT), "what names nothing is queued");
+  t.match(await exchange("gateway", "DEQUEUE TOPIC kingcobra\r\n"), /KingCobraRequest2/);
   for (const bytes of ["lamp.on\r\n", "CLONE lamp.on\r\nQUIT\r\n"]) {
     const client = await connectRaw(agent.addresses["clone"] ?? "");
     for (const byte of bytes) {
@@ -147,7 +148,7 @@ t.test("what was bound stands in listen.json while the agent runs", async (t) =>
   const { agent, stateFolder } = await startAgent(t, 'analytics: { sources: [{ tcp: "127.0.0.1:0", listen: true }] }');
   const file = join(stateFolder, "listen.json");
   t.same(JSON.parse(readFileSync(file, "utf8")), agent.addresses);
-  t.same(Object.keys(agent.addresses).sort(), ["analytics", "clone", "gateway"]);
+  t.same(Object.keys(agent.addresses).sort(), ["analytics", "clone", "eventnet", "files", "gateway", "memory", "queue"]);
   for (const address of Object.values(agent.addresses)) t.match(address, /^127\.0\.0\.1:[1-9]\d*$/);
   await agent.stop();
   t.equal(existsSync(file), false);
