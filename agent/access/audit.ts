@@ -84,8 +84,8 @@ export async function openAudit(options: OpenAuditOptions): Promise<OpenAudit> {
   async function close(): Promise<void> {
     unwatch();
     cancelSweep?.();
-    add("stop", "", node, "");
     conflator.sweep();
+    add("stop", "", node, "");
     await writer.close();
   }
 

@@ -138,7 +138,12 @@ export function createAuthority({ folder, clock, openssl = "openssl" }: Authorit
   /** Readable by its owner alone from the moment it is there; what is there already is never written over. */
   async function makeKey(file: string): Promise<void> {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    await writeFile(at(`${file}.key`), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600, flag: "wx" });
+    const pem = privateKey.export({ type: "pkcs8", format: "pem" });
+    try {
+      await writeFile(at(`${file}.key`), pem, { mode: 0o600, flag: "wx" });
+    } catch (error) {
+      throw new AgentError("IO", `the key ${at(`${file}.key`)} cannot be written: ${messageOf(error)}`, { cause: error });
+    }
   }
 
   async function sign({ file, commonName, extensions, days, self = false }: Signing): Promise<void> {

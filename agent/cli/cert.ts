@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 
 import { createAuthority } from "../access/authority.ts";
-import { AgentError } from "../contract/errors.ts";
+import { AgentError, toAgentError } from "../contract/errors.ts";
 import { EXIT } from "./exit.ts";
 import { jsonText, tableText } from "./print.ts";
 import type { Authority } from "../access/authority.ts";
@@ -92,10 +92,16 @@ async function attempt(io: CliIo, work: () => Promise<void>): Promise<number> {
     await work();
     return EXIT.ok;
   } catch (thrown) {
-    if (!(thrown instanceof AgentError)) throw thrown;
-    io.error(`${thrown.code} ${thrown.message}\n`);
-    return thrown.code === "ARGUMENT" ? EXIT.usage : EXIT.failure;
+    // A folder that cannot be written to, say.
+    const error = isSystemError(thrown) ? toAgentError(thrown) : thrown;
+    if (!(error instanceof AgentError)) throw thrown;
+    io.error(`${error.code} ${error.message}\n`);
+    return error.code === "ARGUMENT" ? EXIT.usage : EXIT.failure;
   }
+}
+
+function isSystemError(thrown: unknown): boolean {
+  return thrown instanceof Error && "syscall" in thrown;
 }
 
 function folderOf({ dir = DEFAULT_AUTHORITY }: CertOptions): string {
