@@ -30,6 +30,11 @@ export interface LinkOptions {
   readonly onDown?: ((reason: AgentError) => void) | undefined;
 }
 
+export interface Answered {
+  readonly reply: Reply;
+  readonly node: string;
+}
+
 /** A connection that is made when it is needed, and again after it has ended. */
 export interface Link {
   /** What the connected node calls itself; undefined while there is no connection. */
@@ -40,8 +45,10 @@ export interface Link {
    * sent again. `deadlineMs` counts from now: IO when it was not sent until then, TIMEOUT when it was. FULL when `maxWaiting` others wait.
    */
   call(verb: string, args: readonly Word[], deadlineMs: number): Promise<Reply>;
-  /** Resolves when there is a connection; rejects as `call` does. */
-  ready(deadlineMs: number): Promise<void>;
+  /** The same, with the name of the node that answered. */
+  ask(verb: string, args: readonly Word[], deadlineMs: number): Promise<Answered>;
+  /** Resolves when there is a connection; rejects as `call` does, and with `once` as soon as one attempt has failed. */
+  ready(deadlineMs: number, once?: "once"): Promise<void>;
   /** Ends the connection; the next question makes another. */
   rest(): void;
   /** Ends the connection for good; rejects what waits. */
@@ -51,6 +58,8 @@ export interface Link {
 const MAX_WAITING = 10_000;
 
 interface Waiting {
+  /** Waits for one attempt only. */
+  readonly once: boolean;
   readonly dueMs: number;
   readonly send: (connection: AgentConnection, leftMs: number) => void;
   readonly reject: (error: AgentError) => void;
@@ -134,7 +143,8 @@ export function createLink(options: LinkOptions): Link {
     lastFailure = failure;
     options.onDown?.(failure);
     // Who is refused, or speaks to something else than an agent, is not helped by waiting.
-    if (retry === undefined || failure.code === "DENIED" || failure.code === "SYNTAX") rejectAll(failure);
+    const useless = retry === undefined || failure.code === "DENIED" || failure.code === "SYNTAX";
+    reject(failure, ({ once }) => once || useless);
     if (persistent || waiting.length > 0) retryLater();
   }
 
@@ -149,10 +159,14 @@ export function createLink(options: LinkOptions): Link {
     if (!opening && !closing.signal.aborted && live === undefined && cancelRetry === undefined) void open();
   }
 
-  function rejectAll(error: AgentError): void {
+  function reject(error: AgentError, which: (asked: Waiting) => boolean): void {
     for (const asked of waiting.splice(0)) {
-      asked.cancelDue();
-      asked.reject(error);
+      if (which(asked)) {
+        asked.cancelDue();
+        asked.reject(error);
+      } else {
+        waiting.push(asked);
+      }
     }
   }
 
@@ -165,19 +179,21 @@ export function createLink(options: LinkOptions): Link {
     return new AgentError("IO", `${why}; not sent within ${deadlineMs} ms`, { cause: lastFailure });
   }
 
-  function wait<T>(deadlineMs: number, send: (connection: AgentConnection, leftMs: number) => T | Promise<T>): Promise<T> {
+  function wait<T>(deadlineMs: number, send: (connection: AgentConnection, leftMs: number) => T | Promise<T>, once = false): Promise<T> {
     if (closing.signal.aborted) return Promise.reject(closedError());
+    if (once && cancelRetry !== undefined) return Promise.reject(notSent(deadlineMs));
     if (waiting.length >= maxWaiting) {
       return Promise.reject(new AgentError("FULL", `${waiting.length} questions wait for a connection to ${where}; send fewer at once`));
     }
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve, refuse) => {
       const asked: Waiting = {
+        once,
         dueMs: clock.monotonicMs() + deadlineMs,
         send: (connection, leftMs) => resolve(send(connection, leftMs)),
-        reject,
+        reject: refuse,
         cancelDue: clock.after(deadlineMs, () => {
           waiting.splice(waiting.indexOf(asked), 1);
-          reject(notSent(deadlineMs));
+          refuse(notSent(deadlineMs));
         }),
       };
       waiting.push(asked);
@@ -198,15 +214,22 @@ export function createLink(options: LinkOptions): Link {
       if (live !== undefined) return live.call(verb, args, deadlineMs);
       return wait(deadlineMs, (connection, leftMs) => connection.call(verb, args, leftMs));
     },
-    ready(deadlineMs) {
-      return live !== undefined ? Promise.resolve() : wait(deadlineMs, () => undefined);
+    ask(verb, args, deadlineMs) {
+      const send = async (connection: AgentConnection, leftMs: number): Promise<Answered> => {
+        const reply = await connection.call(verb, args, leftMs);
+        return { reply, node: connection.node };
+      };
+      return live === undefined ? wait(deadlineMs, send) : send(live, deadlineMs);
+    },
+    ready(deadlineMs, once) {
+      return live !== undefined ? Promise.resolve() : wait(deadlineMs, () => undefined, once !== undefined);
     },
     rest: () => live?.close(),
     close() {
       closing.abort();
       cancelRetry?.();
       cancelRetry = undefined;
-      rejectAll(closedError());
+      reject(closedError(), () => true);
       live?.close();
     },
   };
