@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
-import { AgentError, toAgentError } from "../contract/errors.ts";
+import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { nearest } from "../contract/nearest.ts";
 import {
   errorReply,
@@ -299,7 +299,7 @@ async function openOrImport(
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
-    throw toAgentError(error);
+    throw new AgentError("IO", `eventnet: cannot make the folder ${folder}: ${messageOf(error)}`, { cause: error });
   }
   const open = () => openLedger({ folder: join(folder, LOG_FOLDER), options, clock, log, changed });
   let ledger = await open();
@@ -319,7 +319,7 @@ function explanation(id: string, vertex: Value, causes: readonly Value[], more: 
 function acknowledged(take: (done: Done) => void): Promise<Reply> {
   return new Promise((resolve) => {
     try {
-      take((outcome) => resolve(typeof outcome === "number" ? valueReply(outcome) : errorReply(outcome)));
+      take(resolve);
     } catch (error) {
       resolve(failed(error));
     }

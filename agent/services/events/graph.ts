@@ -47,10 +47,11 @@ export interface GraphView {
 
 /** Stamps must not fall from one call to the next. */
 export interface Graph extends GraphView {
-  /** Vertices that are not there are made. */
-  addEdge(from: ByteString, to: ByteString, lamport: number, wallMs: number): void;
-  /** The same for ids that stand in `bytes`, from `start` up to `middle` and after that byte up to `end`. */
-  addEdgeBytes(bytes: Buffer, start: number, middle: number, end: number, lamport: number, wallMs: number): void;
+  /** The vertex of that id, made if it is not there. */
+  vertex(id: ByteString, lamport: number, wallMs: number): number;
+  /** The same for the id that stands in `bytes` from `start` up to `end`. */
+  vertexOfBytes(bytes: Buffer, start: number, end: number, lamport: number, wallMs: number): number;
+  addEdge(from: number, to: number, lamport: number, wallMs: number): void;
   /** Makes the vertex if it is not there; partakers it has already are not added again, conversations always are. */
   extend(id: ByteString, details: Details, lamport: number, wallMs: number): void;
 }
@@ -143,14 +144,9 @@ export function createGraph({ findEdges }: { readonly findEdges: boolean }): Gra
     newestInto: newestInto.at,
     olderInto: olderInto.at,
     firstSince: (lamport) => ({ vertex: firstAtLeast(born, lamport), edge: firstAtLeast(edgeLamports, lamport) }),
-    addEdge(fromId, toId, lamport, atMs) {
-      const source = vertex(fromId, lamport, atMs);
-      addEdge(source, vertex(toId, lamport, atMs), lamport, atMs);
-    },
-    addEdgeBytes(bytes, start, middle, end, lamport, atMs) {
-      const source = vertexOfBytes(bytes, start, middle, lamport, atMs);
-      addEdge(source, vertexOfBytes(bytes, middle + 1, end, lamport, atMs), lamport, atMs);
-    },
+    vertex,
+    vertexOfBytes,
+    addEdge,
     extend(id, added, lamport, atMs) {
       const number = vertex(id, lamport, atMs);
       lamports.set(number, lamport);

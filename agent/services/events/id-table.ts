@@ -14,36 +14,37 @@ export interface IdTable {
 
 /** Small tables grow one at a time: no single addition costs more than one of them takes to rebuild. */
 const TABLES = 256;
-const FIRST_SLOTS = 16;
+const FIRST_PLACES = 16;
 
 /** FNV-1a. */
 const HASH_START = 0x811c_9dc5;
 const HASH_PRIME = 0x0100_0193;
 
 interface Table {
-  /** Number of the id, plus one; 0 is free. */
+  /** Two for each place: the number of the id plus one, 0 where it is free, and the id's hash. */
   slots: Int32Array;
   used: number;
 }
 
-/** Open addressing; 5 to 11 bytes per id beside the id itself, where a Map takes 40. */
+/** Open addressing. 11 to 21 bytes per id beside the id itself, where a Map takes 40; an id is only looked at when its hash is right. */
 export function createIdTable(): IdTable {
   const ids: ByteString[] = [];
   const tables: Table[] = Array.from({ length: TABLES }, () => ({ slots: new Int32Array(0), used: 0 }));
 
   const tableOf = (hash: number): Table => tables[hash & (TABLES - 1)] as Table;
 
-  function addTo({ slots }: Table, hash: number, number: number): void {
+  function put(slots: Int32Array, held: number, hash: number): void {
     const mask = slots.length - 1;
-    let slot = (hash >>> 8) & mask;
-    while (slots[slot] !== 0) slot = (slot + 1) & mask;
-    slots[slot] = number + 1;
+    let at = firstPlace(hash, mask);
+    while (slots[at] !== 0) at = (at + 2) & mask;
+    slots[at] = held;
+    slots[at + 1] = hash;
   }
 
   function grow(table: Table): void {
     const old = table.slots;
-    table.slots = new Int32Array(Math.max(FIRST_SLOTS, 2 * old.length));
-    for (const held of old) if (held !== 0) addTo(table, hashOf(ids[held - 1] as string), held - 1);
+    table.slots = new Int32Array(Math.max(2 * FIRST_PLACES, 2 * old.length));
+    for (let at = 0; at < old.length; at += 2) if (old[at] !== 0) put(table.slots, old[at] as number, old[at + 1] as number);
   }
 
   return {
@@ -55,30 +56,36 @@ export function createIdTable(): IdTable {
       const hash = hashOf(id);
       const { slots } = tableOf(hash);
       const mask = slots.length - 1;
-      for (let slot = (hash >>> 8) & mask; ; slot = (slot + 1) & mask) {
-        const number = (slots[slot] ?? 0) - 1;
-        if (number < 0 || ids[number] === id) return number;
+      for (let at = firstPlace(hash, mask); ; at = (at + 2) & mask) {
+        const number = (slots[at] ?? 0) - 1;
+        if (number < 0 || (slots[at + 1] === hash && ids[number] === id)) return number;
       }
     },
     findBytes(bytes, start, end) {
       const hash = hashOfBytes(bytes, start, end);
       const { slots } = tableOf(hash);
       const mask = slots.length - 1;
-      for (let slot = (hash >>> 8) & mask; ; slot = (slot + 1) & mask) {
-        const number = (slots[slot] ?? 0) - 1;
-        if (number < 0 || isAt(ids[number] as string, bytes, start, end)) return number;
+      for (let at = firstPlace(hash, mask); ; at = (at + 2) & mask) {
+        const number = (slots[at] ?? 0) - 1;
+        if (number < 0 || (slots[at + 1] === hash && isAt(ids[number] as string, bytes, start, end))) return number;
       }
     },
     add(id) {
       const hash = hashOf(id);
       const table = tableOf(hash);
       // Three quarters full at most, so that searches stay short and end.
-      if (4 * (table.used + 1) > 3 * table.slots.length) grow(table);
-      addTo(table, hash, ids.length);
+      if (8 * (table.used + 1) > 3 * table.slots.length) grow(table);
       table.used += 1;
-      return ids.push(id) - 1;
+      const length = ids.push(id);
+      put(table.slots, length, hash);
+      return length - 1;
     },
   };
+}
+
+/** Of a table whose array is a power of two long. The bits that chose the table say nothing more. */
+function firstPlace(hash: number, mask: number): number {
+  return (hash >>> 7) & mask & ~1;
 }
 
 function hashOf(id: ByteString): number {
@@ -93,10 +100,11 @@ function hashOfBytes(bytes: Uint8Array, start: number, end: number): number {
   return mixed(hash);
 }
 
-/** FNV's low bits choose the table, and its others say little for short ids. */
+/** So that every bit matters: FNV's low ones choose the table, and say little for short ids (the finalizer of MurmurHash3). */
 function mixed(hash: number): number {
   const once = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
-  return (once ^ (once >>> 13)) >>> 0;
+  const twice = Math.imul(once ^ (once >>> 13), 0xc2b2_ae35);
+  return twice ^ (twice >>> 16);
 }
 
 function isAt(id: ByteString, bytes: Uint8Array, start: number, end: number): boolean {

@@ -113,7 +113,7 @@ async function takeAll<T>(items: readonly T[], take: (item: T, done: Done) => vo
       items.slice(start, start + AT_ONCE).map(
         (item) =>
           new Promise<void>((resolve, reject) => {
-            take(item, (outcome) => (typeof outcome === "number" ? resolve() : reject(outcome)));
+            take(item, (reply) => (reply.kind === "error" ? reject(reply.error) : resolve()));
           }),
       ),
     );

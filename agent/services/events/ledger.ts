@@ -2,13 +2,13 @@ import { AgentError } from "../../contract/errors.ts";
 import { openRecordLog, type RecordLog } from "../../store/record-log.ts";
 import type { Clock } from "../../contract/clock.ts";
 import type { Log } from "../../contract/log.ts";
-import type { ByteString, Figures } from "../../contract/request.ts";
+import { errorReply, valueReply, type ByteString, type Figures, type Reply } from "../../contract/request.ts";
 import { createGraph, textBytesOf, type Details, type Graph, type GraphView } from "./graph.ts";
 import type { EventsOptions } from "./options.ts";
 import { applyRecord, edgeRecord, vertexRecord } from "./record.ts";
 
-/** The Lamport time it was given, or why it is not kept. */
-export type Done = (outcome: number | AgentError) => void;
+/** Told the Lamport time it was given, or why it is not kept. */
+export type Done = (reply: Reply) => void;
 
 /** What came to be, as it is on disk. */
 export type Change =
@@ -43,12 +43,21 @@ export interface LedgerOptions {
 /** The name the log goes by in errors. */
 export const LOG_NAME = "eventnet";
 
-type Entry = Change & {
+interface Waited {
   /** Ids it brings that the graph did not have when it was taken. */
   readonly newIds: readonly ByteString[];
-  readonly record: ByteString;
+  readonly recordBytes: number;
   readonly done: Done;
-};
+}
+
+type EdgeEntry = Extract<Change, { kind: "edge" }> &
+  Waited & {
+    /** The vertices, -1 for those that the graph did not have. */
+    readonly source: number;
+    readonly target: number;
+  };
+
+type Entry = EdgeEntry | (Extract<Change, { kind: "vertex" }> & Waited);
 
 /** What the graph will grow by, at most, when everything that waits for the disk is on it. */
 interface Waiting {
@@ -91,7 +100,7 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
     committed,
     failed(entry, error) {
       release(entry);
-      answer(entry, error);
+      answer(entry, errorReply(error));
     },
     // Events are never deleted: there is nothing to move.
     relocate: () => undefined,
@@ -100,9 +109,9 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
   if (unreadable > 0) log.warn({ log: LOG_NAME, records: unreadable }, "some records of the log are of no known kind and were left out");
 
   function committed(entry: Entry, segment: number): void {
-    records.keep(segment, entry.record.length);
+    records.keep(segment, entry.recordBytes);
     release(entry);
-    if (entry.kind === "edge") graph.addEdge(entry.from, entry.to, entry.lamport, entry.wallMs);
+    if (entry.kind === "edge") addEdge(entry);
     else graph.extend(entry.id, entry.details, entry.lamport, entry.wallMs);
     for (const id of entry.newIds) waiting.ids.delete(id);
     settled.push(entry);
@@ -110,23 +119,28 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
     acknowledging ??= Promise.resolve().then(acknowledge);
   }
 
+  function addEdge({ from, to, source, target, lamport: stamp, wallMs: atMs }: EdgeEntry): void {
+    const first = source < 0 ? graph.vertex(from, stamp, atMs) : source;
+    graph.addEdge(first, target < 0 ? graph.vertex(to, stamp, atMs) : target, stamp, atMs);
+  }
+
   async function acknowledge(): Promise<void> {
     while (settled.length > 0) {
       const entries = settled;
       settled = [];
       await changed(entries);
-      for (const entry of entries) answer(entry, entry.lamport);
+      for (const entry of entries) answer(entry, valueReply(entry.lamport));
     }
     acknowledging = undefined;
   }
 
-  function answer(entry: Entry, outcome: number | AgentError): void {
-    entry.done(outcome);
+  function answer(entry: Entry, reply: Reply): void {
+    entry.done(reply);
     if (!ignoring || entry.kind !== "edge") return;
     const key = edgeKey(entry.from, entry.to);
     const others = waiting.again.get(key);
     waiting.again.delete(key);
-    for (const done of others ?? []) done(outcome);
+    for (const done of others ?? []) done(reply);
   }
 
   function reserve(entry: Entry): void {
@@ -141,12 +155,6 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
     waiting.textBytes -= textBytes(entry);
     if (entry.kind === "edge") waiting.edges -= 1;
     else lower(waiting.detailBytes, entry.id, detailBytes(entry.details));
-  }
-
-  function newIds(first: ByteString, second: ByteString = first): readonly ByteString[] {
-    const firstIsNew = graph.find(first) < 0;
-    if (second === first || graph.find(second) >= 0) return firstIsNew ? [first] : NO_IDS;
-    return firstIsNew ? [first, second] : [second];
   }
 
   function checkRoom(entry: Entry): void {
@@ -173,26 +181,24 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
     );
   }
 
-  function take(entry: Entry): void {
+  function take(entry: Entry, record: ByteString): void {
     checkRoom(entry);
-    records.append(entry.record, entry);
+    records.append(record, entry);
     lamport = entry.lamport;
     reserve(entry);
   }
 
   /** Whether the edge is there, or will be: it is answered then. */
-  function isThere(from: ByteString, to: ByteString, done: Done): boolean {
+  function isThere(from: ByteString, to: ByteString, source: number, target: number, done: Done): boolean {
     const others = waiting.again.get(edgeKey(from, to));
     if (others !== undefined) {
       others.push(done);
       return true;
     }
-    const source = graph.find(from);
-    const target = graph.find(to);
     if (source < 0 || target < 0) return false;
     const edge = graph.findEdge(source, target);
     if (edge < 0) return false;
-    done(graph.edgeLamportOf(edge));
+    done(valueReply(graph.edgeLamportOf(edge)));
     return true;
   }
 
@@ -205,18 +211,23 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
       return lamport;
     },
     addEdge(from, to, seen, done) {
-      if (ignoring && isThere(from, to, done)) return;
+      const source = graph.find(from);
+      const target = graph.find(to);
+      if (ignoring && isThere(from, to, source, target, done)) return;
       const stamp = Math.max(lamport, seen) + 1;
-      const nowMs = wallMs();
-      const record = edgeRecord(from, to, stamp, nowMs);
-      take({ kind: "edge", from, to, lamport: stamp, wallMs: nowMs, newIds: newIds(from, to), record, done });
+      const atMs = wallMs();
+      const record = edgeRecord(from, to, stamp, atMs);
+      const newIds = source < 0 || target < 0 ? idsOf(from, source, to, target) : NO_IDS;
+      const recordBytes = record.length;
+      take({ kind: "edge", from, to, source, target, lamport: stamp, wallMs: atMs, newIds, recordBytes, done }, record);
       if (ignoring) waiting.again.set(edgeKey(from, to), []);
     },
     extend(id, details, done) {
       const stamp = lamport + 1;
-      const nowMs = wallMs();
-      const record = vertexRecord(id, details, stamp, nowMs);
-      take({ kind: "vertex", id, details, lamport: stamp, wallMs: nowMs, newIds: newIds(id), record, done });
+      const atMs = wallMs();
+      const record = vertexRecord(id, details, stamp, atMs);
+      const newIds = graph.find(id) < 0 ? [id] : NO_IDS;
+      take({ kind: "vertex", id, details, lamport: stamp, wallMs: atMs, newIds, recordBytes: record.length, done }, record);
     },
     figures: () => ({
       vertices: graph.vertices,
@@ -231,6 +242,12 @@ export async function openLedger({ folder, options, clock, log, changed }: Ledge
       await acknowledging;
     },
   };
+}
+
+/** Those without a number, once. */
+function idsOf(from: ByteString, source: number, to: ByteString, target: number): readonly ByteString[] {
+  if (source >= 0) return [to];
+  return target >= 0 || from === to ? [from] : [from, to];
 }
 
 /** What the graph's text grows by, at most: partakers that are there already are counted. */

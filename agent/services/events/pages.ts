@@ -28,36 +28,78 @@ const NEVER = Number.MAX_SAFE_INTEGER;
  */
 export function* pageOf(graph: GraphView, options: PageOptions): Steps<Buffer> {
   const { from, count, maxBytes, format } = options;
-  const texts: Texts = { vertices: [], edges: [] };
-  const walk = walkFrom(graph, from, format === "DOT" ? dotStatement(graph) : jsonEntry(graph), texts);
+  const sections: Sections =
+    format === "DOT"
+      ? { vertices: createSection(""), edges: createSection("") }
+      : { vertices: createSection(","), edges: createSection(",") };
+  const walk = walkFrom(graph, from, format === "DOT" ? dotStatement(graph) : jsonEntry(graph), sections);
   const most = count ?? NEVER;
-  let bytes = 0;
   let items = 0;
   // Something is always given: who asks for the next part gets on.
-  for (let steps = 1; walk.stamp() < NEVER && (items === 0 || (items < most && bytes < maxBytes)); steps++) {
-    bytes += walk.take();
-    items = texts.vertices.length + texts.edges.length;
+  for (let steps = 1; walk.stamp() < NEVER && (items === 0 || (items < most && bytesOfAll(sections) < maxBytes)); steps++) {
+    items += walk.take();
     if (steps % STEPS_PER_LOOK === 0) yield;
   }
   const next = walk.stamp() < NEVER ? walk.stamp() : undefined;
   if (next !== undefined && count === undefined) throw tooLarge(options);
-  return format === "DOT" ? dotPage(texts, next) : jsonPage(texts, next, options);
+  return format === "DOT" ? dotPage(sections, next) : jsonPage(sections, next, options);
 }
 
-interface Texts {
-  readonly vertices: ByteString[];
-  readonly edges: ByteString[];
+/** One part of the page. */
+interface Section {
+  readonly bytes: number;
+  add(text: ByteString): void;
+  take(): readonly Buffer[];
+}
+
+interface Sections {
+  readonly vertices: Section;
+  readonly edges: Section;
+}
+
+/** Characters that are turned into bytes at a time, so that the end of a large page takes no longer than its middle. */
+const PIECE_CHARACTERS = 64 * 1024;
+
+function createSection(separator: string): Section {
+  const pieces: Buffer[] = [];
+  let text = "";
+  let bytes = 0;
+
+  function flush(): void {
+    pieces.push(Buffer.from(text, "latin1"));
+    text = "";
+  }
+
+  return {
+    get bytes() {
+      return bytes;
+    },
+    add(item) {
+      const added = bytes === 0 ? item : separator + item;
+      bytes += added.length;
+      text += added;
+      if (text.length > PIECE_CHARACTERS) flush();
+    },
+    take() {
+      flush();
+      return pieces;
+    },
+  };
+}
+
+function bytesOfAll({ vertices, edges }: Sections): number {
+  return vertices.bytes + edges.bytes;
 }
 
 interface Walk {
   /** The Lamport time of what is next; NEVER when nothing is. */
   stamp(): number;
-  /** Writes what came at that time: an edge, and the vertices that came with it. Returns bytes. */
+  /** Writes what came at that time: an edge, and the vertices that came with it. Returns how many. */
   take(): number;
 }
 
 /** Through what is there now. */
-function walkFrom(graph: GraphView, from: number, write: ItemWriter, texts: Texts): Walk {
+function walkFrom(graph: GraphView, from: number, write: ItemWriter, sections: Sections): Walk {
   const { vertices, edges } = graph;
   let { vertex, edge } = graph.firstSince(from);
   const vertexStamp = () => (vertex < vertices ? graph.bornOf(vertex) : NEVER);
@@ -67,10 +109,10 @@ function walkFrom(graph: GraphView, from: number, write: ItemWriter, texts: Text
     stamp,
     take() {
       const now = stamp();
-      let bytes = 0;
-      for (; vertexStamp() === now; vertex++) bytes += added(texts.vertices, write.vertex(vertex));
-      for (; edgeStamp() === now; edge++) bytes += added(texts.edges, write.edge(edge));
-      return bytes;
+      const before = vertex + edge;
+      for (; vertexStamp() === now; vertex++) sections.vertices.add(write.vertex(vertex));
+      for (; edgeStamp() === now; edge++) sections.edges.add(write.edge(edge));
+      return vertex + edge - before;
     },
   };
 }
@@ -80,12 +122,6 @@ function tooLarge({ format, maxBytes }: PageOptions): AgentError {
     "LIMIT",
     `the graph takes more than ${maxBytes} bytes (events.maxReplyBytes); ask for parts: EVENT.GRAPH ${format} FROM 0 COUNT 10000`,
   );
-}
-
-/** Bytes of the text, with what separates it from the next. */
-function added(texts: string[], text: ByteString): number {
-  texts.push(text);
-  return text.length + 1;
 }
 
 interface ItemWriter {
@@ -123,13 +159,17 @@ export function edgeValue(graph: GraphView, edge: number) {
   return { from: textOf(graph.idOf(graph.fromOf(edge))), to: textOf(graph.idOf(graph.toOf(edge))), ...graph.edgeStampOf(edge) };
 }
 
-function dotPage({ vertices, edges }: Texts, next: number | undefined): Buffer {
-  const more = next === undefined ? "" : `// next: FROM ${next}\n`;
-  return Buffer.from(`${DOT_HEAD}${vertices.join("")}${edges.join("")}${more}${DOT_END}`, "latin1");
+function dotPage({ vertices, edges }: Sections, next: number | undefined): Buffer {
+  const end = next === undefined ? DOT_END : `// next: FROM ${next}\n${DOT_END}`;
+  return Buffer.concat([Buffer.from(DOT_HEAD), ...vertices.take(), ...edges.take(), Buffer.from(end)]);
 }
 
-function jsonPage({ vertices, edges }: Texts, next: number | undefined, { node, lamport }: PageOptions): Buffer {
-  const head = bytesOf(`{"node":${JSON.stringify(node)},"lamport":${lamport}`);
-  const text = `${head},"vertices":[${vertices.join(",")}],"edges":[${edges.join(",")}],"next":${next ?? "null"}}`;
-  return Buffer.from(text, "latin1");
+function jsonPage({ vertices, edges }: Sections, next: number | undefined, { node, lamport }: PageOptions): Buffer {
+  return Buffer.concat([
+    Buffer.from(`{"node":${JSON.stringify(node)},"lamport":${lamport},"vertices":[`),
+    ...vertices.take(),
+    Buffer.from(`],"edges":[`),
+    ...edges.take(),
+    Buffer.from(`],"next":${next ?? "null"}}`),
+  ]);
 }

@@ -33,7 +33,8 @@ export function applyRecord(graph: Graph, record: Buffer): number | undefined {
   if (kind === EDGE_CODE) {
     const tab = positionOf(TAB, record, afterWall);
     if (tab < 0) return undefined;
-    graph.addEdgeBytes(record, afterWall + 1, tab, record.length, lamport, wallMs);
+    const source = graph.vertexOfBytes(record, afterWall + 1, tab, lamport, wallMs);
+    graph.addEdge(source, graph.vertexOfBytes(record, tab + 1, record.length, lamport, wallMs), lamport, wallMs);
     return lamport;
   }
   if (kind !== VERTEX_CODE) return undefined;

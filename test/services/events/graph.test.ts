@@ -11,7 +11,8 @@ import { causesOf } from "../../../agent/services/events/why.ts";
 /** Edges between numbered vertices, in order. */
 function graphOf(edges: readonly (readonly [number, number])[]): Graph {
   const graph = createGraph({ findEdges: false });
-  for (const [i, [from, to]] of edges.entries()) graph.addEdge(String(from), String(to), i + 1, 1000 + i);
+  for (const [i, [from, to]] of edges.entries())
+    graph.addEdge(graph.vertex(String(from), i + 1, 1000 + i), graph.vertex(String(to), i + 1, 1000 + i), i + 1, 1000 + i);
   return graph;
 }
 

@@ -10,7 +10,8 @@ type Pairs = readonly (readonly [number, number])[];
 
 function graphOf(edges: Pairs): Graph {
   const graph = createGraph({ findEdges: false });
-  for (const [i, [from, to]] of edges.entries()) graph.addEdge(String(from), String(to), i + 1, i);
+  for (const [i, [from, to]] of edges.entries())
+    graph.addEdge(graph.vertex(String(from), i + 1, i), graph.vertex(String(to), i + 1, i), i + 1, i);
   return graph;
 }
 
@@ -132,9 +133,9 @@ t.test("who asks for an order shares it while the graph stays, and gets one of t
   const orderings = createOrderings(graph, createFakeClock());
   const first = orderings.current();
   t.equal(orderings.current(), first, "the one being made");
-  graph.addEdge("2", "3", 2, 2);
+  graph.addEdge(graph.find("2"), graph.vertex("3", 2, 2), 2, 2);
   const second = orderings.current();
-  graph.addEdge("3", "4", 3, 3);
+  graph.addEdge(graph.find("3"), graph.vertex("4", 3, 3), 3, 3);
   const third = orderings.current();
   t.equal(third, second, "all who ask meanwhile share the next");
   t.equal((await first).vertices, 2);
