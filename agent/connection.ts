@@ -32,6 +32,8 @@ export interface Surroundings {
 }
 
 export interface Connection {
+  /** Bytes that came before it was served. */
+  take(first: Buffer): void;
   /** Called `SWEEPS_PER_IDLE` times per idle limit. */
   sweep(): void;
   /** Answers what was asked so far, then closes. */
@@ -103,6 +105,7 @@ export function serveConnection(accepted: Socket, peer: Peer, id: number, around
   };
 
   const connection: Connection = {
+    take: onData,
     sweep,
     finish() {
       startClosing();

@@ -13,6 +13,8 @@ import type { Limits } from "./contract/limits.ts";
 import type { Log } from "./contract/log.ts";
 import { serveConnection, SWEEPS_PER_IDLE } from "./connection.ts";
 import type { Connection, Surroundings } from "./connection.ts";
+import { createLobby } from "./lobby.ts";
+import type { Guest } from "./lobby.ts";
 import { createStats } from "./listener-stats.ts";
 import type { ListenerStats } from "./listener-stats.ts";
 import { createInputBuffer } from "./socket-input.ts";
@@ -85,6 +87,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   const stats = createStats();
   const connections = new Set<Connection>();
   const notice = createNotice(log, clock);
+  const peerAt = createPeers();
   let onEmpty: (() => void) | undefined;
   let lastId = 0;
   let refusals = 0;
@@ -105,8 +108,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     onGone(connection) {
       connections.delete(connection);
       certificates.delete(connection);
-      stats.open -= 1;
-      if (connections.size === 0) onEmpty?.();
+      countGone();
     },
     onRefused(peer) {
       stats.refused += 1;
@@ -114,23 +116,50 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     },
   };
 
+  const lobby = createLobby(SWEEPS_PER_IDLE, {
+    speaks: serve,
+    leaves: (socket, guest) => {
+      serve(socket, guest).finish();
+    },
+    expired() {
+      stats.expired += 1;
+    },
+    gone: countGone,
+    failed: countError,
+  });
+
+  function countGone(): void {
+    stats.open -= 1;
+    if (stats.open === 0) onEmpty?.();
+  }
+
   function accept(socket: Socket): void {
-    const peer = "path" in options.address ? LOCAL_PEER : networkPeer(socket.remoteAddress);
+    const peer = "path" in options.address ? LOCAL_PEER : peerAt(socket.remoteAddress);
     if (peer === undefined) {
       socket.destroy();
       return;
     }
     if (stats.open + handshakes >= limits.maxConnections) refuse(socket, peer);
-    else if (gate === undefined) serve(socket, peer);
+    else if (gate === undefined) lobby.admit(socket, enter(peer));
     else shakeHands(gate, socket, peer);
   }
 
-  function serve(socket: Socket, peer: Peer): void {
+  function enter(peer: Peer): Guest {
     stats.accepted += 1;
     stats.open += 1;
     lastId += 1;
-    const connection = serveConnection(socket, peer, lastId, around);
+    return { peer, id: lastId };
+  }
+
+  function serve(socket: Socket, { peer, id }: Guest, first?: Buffer): Connection {
+    const connection = serveConnection(socket, peer, id, around);
     connections.add(connection);
+    if (first !== undefined) connection.take(first);
+    return connection;
+  }
+
+  function serveSecure(socket: Socket, peer: Peer): void {
+    const connection = serve(socket, enter(peer));
     if (peer.certificate !== undefined) certificates.set(connection, { ...peer, certificate: peer.certificate });
   }
 
@@ -140,7 +169,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
     by.open(socket, {
       admitted(secure, certificate) {
         handshakes -= 1;
-        serve(secure, { ...peer, secure: true, ...(certificate !== undefined && { certificate }) });
+        serveSecure(secure, { ...peer, secure: true, ...(certificate !== undefined && { certificate }) });
       },
       refused(reason, secure) {
         handshakes -= 1;
@@ -206,6 +235,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   let cancelSweep = clock.after(limits.idleMs / SWEEPS_PER_IDLE, sweep);
 
   function sweep(): void {
+    lobby.sweep();
     for (const connection of connections) connection.sweep();
     cancelSweep = clock.after(limits.idleMs / SWEEPS_PER_IDLE, sweep);
   }
@@ -221,7 +251,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
         resolve();
       });
     });
-    if (connections.size > 0) {
+    if (stats.open > 0) {
       // Neither the clock's timers nor a connection that is not read keep the process alive until this is over.
       const awake = setInterval(() => undefined, CLOSE_MS);
       const cancel = clock.after(CLOSE_MS, () => {
@@ -229,6 +259,7 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
       });
       await new Promise<void>((resolve) => {
         onEmpty = resolve;
+        lobby.close();
         for (const connection of connections) connection.finish();
       });
       cancel();
@@ -280,9 +311,18 @@ function addressText(host: string, port: number): string {
 
 const LOCAL_PEER: Peer = { address: "local", loopback: true };
 
-/** Undefined when the peer is gone already. */
-function networkPeer(remote: string | undefined): Peer | undefined {
-  if (remote === undefined) return undefined;
+/** What `networkPeer` answers; clients from one address, one after the other, share what they are. */
+function createPeers(): (remote: string | undefined) => Peer | undefined {
+  let last: { readonly remote: string; readonly peer: Peer } | undefined;
+  return (remote) => {
+    // The peer is gone already.
+    if (remote === undefined) return undefined;
+    if (last?.remote !== remote) last = { remote, peer: networkPeer(remote) };
+    return last.peer;
+  };
+}
+
+function networkPeer(remote: string): Peer {
   const address = remote.startsWith("::ffff:") && remote.includes(".") ? remote.slice("::ffff:".length) : remote;
   return { address, loopback: address === "::1" || address.startsWith("127.") };
 }
