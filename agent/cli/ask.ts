@@ -1,10 +1,13 @@
+import { readFileSync } from "node:fs";
+
+import { AgentError, messageOf } from "../contract/errors.ts";
 import { connectAgent } from "../fleet/connection.ts";
 import { EXIT } from "./exit.ts";
 import { jsonText } from "./print.ts";
 import { findTarget } from "./target.ts";
 import type { Reply } from "../contract/request.ts";
 import type { Value } from "../contract/value.ts";
-import type { AgentConnection } from "../fleet/connection.ts";
+import type { AgentConnection, TlsMaterial } from "../fleet/connection.ts";
 import type { CliIo } from "./io.ts";
 import type { TargetOptions } from "./target.ts";
 
@@ -13,6 +16,10 @@ export interface AskOptions extends TargetOptions {
   readonly json?: boolean;
   readonly user?: string;
   readonly token?: string;
+  /** PEM files, for an agent that listens behind TLS: whom to trust, and what to show. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
 }
 
 /** Connects to the agent the options name. */
@@ -21,9 +28,37 @@ export function connect(options: AskOptions, io: CliIo): Promise<AgentConnection
   return connectAgent({
     target: findTarget(options, env),
     clock,
+    tls: tlsMaterial(options, env),
     user: options.user ?? env["VIRGO_USER"],
     token: options.token ?? env["VIRGO_TOKEN"],
   });
+}
+
+/** Undefined where no authority is named: the connection is plain then. */
+function tlsMaterial(options: AskOptions, env: CliIo["env"]): TlsMaterial | undefined {
+  const ca = options.ca ?? env["VIRGO_CA"];
+  const certificate = options.cert ?? env["VIRGO_CERT"];
+  const key = options.key ?? env["VIRGO_KEY"];
+  if (ca === undefined) {
+    if (certificate === undefined && key === undefined) return undefined;
+    throw new AgentError("ARGUMENT", "a certificate is shown to an agent behind TLS only: name its authority too, with --ca");
+  }
+  if ((certificate === undefined) !== (key === undefined)) {
+    throw new AgentError("ARGUMENT", "--cert and --key belong together; name both or neither");
+  }
+  return {
+    ca: readPem(ca),
+    ...(certificate === undefined ? {} : { certificate: readPem(certificate) }),
+    ...(key === undefined ? {} : { key: readPem(key) }),
+  };
+}
+
+function readPem(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (thrown) {
+    throw new AgentError("ARGUMENT", `cannot read ${file}: ${messageOf(thrown)}`, { cause: thrown });
+  }
 }
 
 /** Asks one question and prints the answer: as JSON, or as `show` makes it. */

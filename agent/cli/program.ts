@@ -1,9 +1,11 @@
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError } from "commander";
 
 import { AgentError } from "../contract/errors.ts";
 import { packageVersion } from "../version.ts";
 import { EXIT } from "./exit.ts";
 import { createProcessIo } from "./io.ts";
+import { withTarget, wholeNumber } from "./options.ts";
+import { addServiceCommands } from "./service-commands.ts";
 import type { AgentCommandOptions } from "./agent.ts";
 import type { AskOptions } from "./ask.ts";
 import type { CloneCommandOptions } from "./clone.ts";
@@ -15,7 +17,8 @@ const EXIT_HELP = `
 Exit codes: 0 done; 1 the agent answered an error, or doctor found something to mend; 2 the command line or the configuration is wrong;
 3 no agent answers there; 70 the agent ended by an error that nobody caught.
 
-Environment: VIRGO_ADDRESS host:port of the gateway, VIRGO_USER and VIRGO_TOKEN to authenticate, STATE_DIRECTORY the agent's state folder.`;
+Environment: VIRGO_ADDRESS host:port of the gateway, VIRGO_USER and VIRGO_TOKEN to authenticate, VIRGO_CA,
+VIRGO_CERT and VIRGO_KEY for TLS, STATE_DIRECTORY the agent's state folder.`;
 
 /**
  * Runs one command line (without node and script) and returns its exit code. Each command's code is loaded when it is called: `agent` must not wait
@@ -58,6 +61,7 @@ function createProgram(io: CliIo, ended: Ended): Command {
   addAgent(program, io, ended);
   addClone(program, io, ended);
   addQuestions(program, io, ended);
+  addServiceCommands(program, io, ended);
   addConfig(program, io, ended);
   addDoctor(program, io, ended);
   return program;
@@ -150,20 +154,4 @@ function addDoctor(program: Command, io: CliIo, ended: Ended): void {
       const { doctorCommand } = await import("./doctor.ts");
       ended(await doctorCommand(options, io));
     });
-}
-
-/** What every command takes that talks to an agent. */
-function withTarget(command: Command): Command {
-  return command
-    .option("--host <host>", "where the agent is (default: VIRGO_ADDRESS, then listen.json of the state folder, then 127.0.0.1)")
-    .option("--port <port>", "port of its gateway (default: 6390)")
-    .option("--state <folder>", "state folder of an agent on this machine")
-    .option("--user <name>", "name to authenticate with (default: VIRGO_USER)")
-    .option("--token <token>", "token to authenticate with (default: VIRGO_TOKEN, which other users of this machine cannot see)")
-    .option("--json", "print JSON");
-}
-
-function wholeNumber(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError("A whole number is expected.");
 }
