@@ -7,6 +7,7 @@ import { EXIT } from "../../agent/cli/exit.ts";
 import { configSchema, deviceCommonSchema } from "../../agent/config/schema.ts";
 import { deviceModules } from "../../agent/modules.ts";
 import { virgo } from "../helpers/fake-io.ts";
+import { DOCUMENTED_SECTIONS, optionTable } from "../tools/option-table.ts";
 
 const DOCS = join(import.meta.dirname, "..", "..", "docs");
 
@@ -48,6 +49,12 @@ t.test("the documented options of clone are those of the program", async (t) => 
 t.test("every key of the configuration is documented", (t) => {
   for (const key of Object.keys(configSchema.shape))
     t.match(configuration, new RegExp(`^\\| \`${key}[.\`]|^## ${key}$|^\`${key}\` maps|^${key}:`, "im"), key);
+  for (const key of DOCUMENTED_SECTIONS) {
+    t.ok(
+      section(configuration, key).includes(optionTable(key)),
+      `${key}: node --import tsx test/tools/option-table.ts puts its options there`,
+    );
+  }
   t.same(firstColumn(section(configuration, "Devices")), Object.keys(deviceCommonSchema.shape));
   const drivers = deviceModules.flatMap((module) => module.drivers.map((driver) => driver.name));
   for (const driver of drivers) t.match(section(configuration, "Devices"), `\`${driver}\``);
