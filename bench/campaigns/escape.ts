@@ -2,7 +2,7 @@
 // the built agent. What is outside must not be read, changed, made or removed, and honest clients must be served all the while.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,7 +12,7 @@ import fc from "fast-check";
 import { plainEnvironment, startWritingListen, type Measured } from "../processes.ts";
 import { row, type Row, type SuiteOptions } from "../report.ts";
 import { INSIDE, layOut, type Grounds } from "./escape/grounds.ts";
-import { attemptsAt, SEGMENTS, type Attempt } from "./escape/paths.ts";
+import { attemptsAt, madeUp, SEGMENTS, type Attempt } from "./escape/paths.ts";
 import {
   askClassic,
   createTally,
@@ -97,7 +97,7 @@ function randomAttempts(count: number, seed: number): readonly Attempt[] {
     { weight: 1, arbitrary: fc.string({ unit: byte, maxLength: 6 }) },
   );
   const path = fc.array(segment, { minLength: 1, maxLength: 7 }).map((names) => names.join("/"));
-  return fc.sample(path, { seed, numRuns: count }).map((each) => ({ path: each, refused: false, changes: false }));
+  return fc.sample(path, { seed, numRuns: count }).map(madeUp);
 }
 
 /** Opens, lists, removes and renames what another process replaces all the time. Returns how often that was. */
@@ -138,9 +138,19 @@ async function raceOnce(kind: (typeof RACES)[number], turn: number, port: number
   }
 }
 
-/** What the process has open that is a file or a folder of the root. */
-function openHandles(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length;
+/** Files and folders below the root that the process holds. */
+function heldBy(pid: number, root: string): number {
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => linkText(`/proc/${pid}/fd/${fd}`).startsWith(`${root}/`)).length;
+}
+
+/** Empty when it is gone by now. */
+function linkText(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
 }
 
 export async function run(options: SuiteOptions): Promise<readonly Row[]> {
@@ -160,10 +170,6 @@ export async function run(options: SuiteOptions): Promise<readonly Row[]> {
 
 async function besiege(target: Measured, grounds: Grounds, plan: Plan, options: SuiteOptions): Promise<readonly Row[]> {
   const { port, pid } = target;
-  const first = createTally();
-  await workHonestly(openModern(port, first), "first", first);
-  const handles = openHandles(pid);
-
   const known = createTally();
   const attempts = attemptsAt(grounds);
   await tryAll(port, attempts, known);
@@ -179,32 +185,16 @@ async function besiege(target: Measured, grounds: Grounds, plan: Plan, options: 
     options.progress(`race ${kind}: ${swaps} times replaced, ${raced.attempts} requests, ${raced.inside} opened inside so far`);
   }
   const changed = grounds.changed();
-  const all = [first, known, random, raced];
+  const all = [known, random, raced];
   for (const line of [...changed, ...all.flatMap(({ escapes, accepted, hung }) => [...escapes, ...accepted, ...hung])].slice(0, 40)) {
     options.progress(line);
   }
   const last = createTally();
   const modern = openModern(port, last);
   await workHonestly(modern, "last", last);
-  const left = await settledHandles(pid, handles + 1);
   modern.close();
-  return rowsOf([...all, last], {
-    known,
-    raced,
-    replaced,
-    changed: changed.length,
-    left: left - handles - 1,
-    grounds,
-    paths: attempts.length,
-  });
-}
-
-/** Once the connections of before are gone. */
-async function settledHandles(pid: number, expected: number): Promise<number> {
-  for (let look = 0; look < 100 && openHandles(pid) > expected; look++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return openHandles(pid);
+  const held = heldBy(pid, grounds.root);
+  return rowsOf([...all, last], { known, raced, replaced, changed: changed.length, held, grounds, paths: attempts.length });
 }
 
 interface Outcome {
@@ -212,7 +202,7 @@ interface Outcome {
   readonly raced: Tally;
   readonly replaced: number;
   readonly changed: number;
-  readonly left: number;
+  readonly held: number;
   readonly grounds: Grounds;
   readonly paths: number;
 }
@@ -238,6 +228,6 @@ function rowsOf(tallies: readonly Tally[], outcome: Outcome): readonly Row[] {
     row({ name: "honest clients", value: sum(({ honest }) => honest), unit: "clients" }),
     row({ name: "of them not served", value: sum(({ honestFailed }) => honestFailed), unit: "clients", goal: "= 0" }),
     row({ name: "devices among the paths", value: grounds.devices ? 1 : 0, unit: "" }),
-    row({ name: "handles left open", value: Math.max(0, outcome.left), unit: "handles", goal: "= 0" }),
+    row({ name: "files and folders still held afterwards", value: outcome.held, unit: "handles", goal: "= 0" }),
   ];
 }

@@ -7,6 +7,8 @@ export interface Attempt {
   readonly refused: boolean;
   /** The last name of it is outside too, so that removing or renaming it must be refused as well. */
   readonly changes: boolean;
+  /** Would reach this machine itself if it got out: it is only ever opened to read, so that an agent that fails here does no harm. */
+  readonly system: boolean;
 }
 
 const FOLDERS_OUT = [
@@ -22,9 +24,11 @@ const FOLDERS_OUT = [
   "inner/deep/chain",
 ];
 
-const LINKS_OUT = [
-  ...["parent", "top", "file", "file-relative", "beside", "dangling", "dangling-deep", "loop", "loop-a", "loop-b", "loop-folder"],
-  ...["proc-root", "proc-cwd", "proc-fd", "proc-exe", "proc-one", "proc-environ", "dev-null", "dev-zero", "dev-stdin", "dev-tty"],
+const LINKS_OUT = ["parent", "file", "file-relative", "beside", "dangling", "dangling-deep", "loop", "loop-a", "loop-b", "loop-folder"];
+
+/** Links to what belongs to this machine. */
+const SYSTEM_LINKS = [
+  ...["top", "proc-root", "proc-cwd", "proc-fd", "proc-exe", "proc-one", "proc-environ", "dev-null", "dev-zero", "dev-stdin", "dev-tty"],
   ...["etc", "passwd", "sys"],
 ];
 
@@ -79,12 +83,22 @@ const DOTS = ["..", "../", "./..", "../.", "..//", "/..", "//..", "/./../"];
 
 /** Leads out, or to what is no file. */
 function refused(path: string, changes = true): Attempt {
-  return { path, refused: true, changes };
+  return { path, refused: true, changes, system: false };
+}
+
+/** Leads to this machine's own files. */
+function refusedSystem(path: string): Attempt {
+  return { path, refused: true, changes: false, system: true };
 }
 
 /** A name like any other, however it looks. */
 function plain(path: string): Attempt {
-  return { path, refused: false, changes: false };
+  return { path, refused: false, changes: false, system: false };
+}
+
+/** A path somebody made up. Only what neither climbs nor starts at the top is opened to write. */
+export function madeUp(path: string): Attempt {
+  return { path, refused: false, changes: false, system: path.includes("..") || path.startsWith("/") };
 }
 
 /** Every path there is a reason to try. */
@@ -94,10 +108,14 @@ export function attemptsAt(grounds: Grounds): readonly Attempt[] {
 
 function dotted(): readonly Attempt[] {
   const before = ["", "inner/", "inner/deep/", "none/", "/", "inner/plain/", "absolute/"];
-  const after = ["", "/outside/canary", "/root-beside", "/../../../../../../etc/passwd", "/root/inner/plain"];
-  const paths = DOTS.flatMap((dots) => before.flatMap((start) => after.map((end) => start + dots + end)));
+  const after = ["", "/outside/canary", "/root-beside", "/root/inner/plain"];
+  const starts = DOTS.flatMap((dots) => before.map((start) => start + dots));
   const climbs = Array.from({ length: 24 }, (_, depth) => `${"../".repeat(depth + 1)}etc/passwd`);
-  return [...paths, ...climbs].map((path) => refused(path));
+  return [
+    ...starts.flatMap((start) => after.map((end) => refused(start + end))),
+    ...starts.map((start) => refusedSystem(`${start}/../../../../../../etc/passwd`)),
+    ...climbs.map(refusedSystem),
+  ];
 }
 
 function linked(): readonly Attempt[] {
@@ -109,7 +127,8 @@ function linked(): readonly Attempt[] {
   ]);
   const names = ["x", "0", "1", "etc/passwd", "self/environ", "passwd"];
   const links = LINKS_OUT.flatMap((link) => [refused(link, false), ...names.map((name) => refused(`${link}/${name}`))]);
-  return [...folders, ...links];
+  const system = SYSTEM_LINKS.flatMap((link) => [link, ...names.map((name) => `${link}/${name}`)].map(refusedSystem));
+  return [...folders, ...links, ...system];
 }
 
 function special({ devices }: Grounds): readonly Attempt[] {
@@ -131,7 +150,10 @@ function disguised(): readonly Attempt[] {
 function absolute({ root, outside }: Grounds): readonly Attempt[] {
   const here = [outside, `${outside}/canary`, `${root}/inner/plain`, `${root}-beside`];
   const system = ["/etc/passwd", "//etc/passwd", "/proc/self/root/etc/passwd", "/proc/self/fd/3", "/proc/self/environ", "/proc/1/root"];
-  return [...here, ...system, "/dev/null", "/dev/zero", "/sys/power/state", "/var/log/virgo_fs/x"].map(plain);
+  return [
+    ...here.map(plain),
+    ...[...system, "/dev/null", "/dev/zero", "/sys/power/state", "/var/log/virgo_fs/x"].map((path) => ({ ...plain(path), system: true })),
+  ];
 }
 
 /** Names that paths are made of at random. */

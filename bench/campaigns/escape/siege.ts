@@ -112,10 +112,10 @@ export async function tryOpen(modern: Modern, path: string, mode: "R" | "RW", ta
 
 /** The path in everything it is good for, in the modern dialect. */
 export async function tryModern(modern: Modern, attempt: Attempt, tally: Tally): Promise<void> {
-  const { path, refused, changes } = attempt;
+  const { path, refused, changes, system } = attempt;
   const used: string[] = [];
   if (await tryOpen(modern, path, "R", tally)) used.push("FOPEN R");
-  if (await tryOpen(modern, path, "RW", tally)) used.push("FOPEN RW");
+  if (!system && (await tryOpen(modern, path, "RW", tally))) used.push("FOPEN RW");
   if ((await modern.ask("FLIST", path))?.kind === "value") used.push("FLIST");
   const stat = await modern.ask("FSTAT", path);
   if (stat?.kind === "value" && !saysOther(stat)) used.push("FSTAT");
@@ -133,7 +133,8 @@ function saysOther(reply: Reply): boolean {
 }
 
 /** The path in the classic dialect, where what opens it also makes it. */
-export async function tryClassic(port: number, { path, refused }: Attempt, tally: Tally): Promise<void> {
+export async function tryClassic(port: number, { path, refused, system }: Attempt, tally: Tally): Promise<void> {
+  if (system) return;
   const descriptor = await askClassic(port, `virgo_cloud_open(${path})\n`, tally);
   if (descriptor === undefined) return;
   if (!/^\d+$/.test(descriptor)) {
