@@ -12,9 +12,14 @@ const INT64_MAX = 2n ** 63n - 1n;
 
 /** Writes a reply. Errors are one line: `-CODE text`. */
 export function formatReply(reply: Reply, version: RespVersion, sink: ByteSink): void {
-  if (reply.kind === "value") formatValue(reply.value, version, sink);
+  if (reply.kind === "value") formatAnswer(reply, version, sink);
   else if (reply.kind === "status") sink.latin1(reply.text === "OK" ? "+OK\r\n" : `+${oneLine(reply.text)}\r\n`);
   else formatError(reply.error, sink);
+}
+
+function formatAnswer({ value, raw }: Extract<Reply, { kind: "value" }>, version: RespVersion, sink: ByteSink): void {
+  if (raw === true && typeof value === "string") sink.latin1(`$${value.length}\r\n${value}\r\n`);
+  else formatValue(value, version, sink);
 }
 
 /** Writes something subscribed to: a push in RESP3, an array in RESP2 as Redis does. */

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import t from "tap";
 
 import { AgentError } from "../../agent/contract/errors.ts";
-import { errorReply, OK, valueReply } from "../../agent/contract/request.ts";
+import { bytesReply, errorReply, OK, valueReply } from "../../agent/contract/request.ts";
 import type { Request } from "../../agent/contract/request.ts";
 import type { Value } from "../../agent/contract/value.ts";
 import { splitInline } from "../../agent/wire/inline.ts";
@@ -260,6 +260,24 @@ t.test("replies have the types of RESP2, and those of RESP3 after HELLO 3 was an
   t.equal(sink.take(), "-DENIED no\r\n_\r\n", "a HELLO that was refused changes nothing");
   three.format(valueReply({}), { verb: "HELLO", args: ["2"] }, sink);
   t.equal(sink.take(), "*0\r\n");
+  t.end();
+});
+
+t.test("raw bytes are written as they are, in both versions", (t) => {
+  const codec = openCodec();
+  const sink = createTextSink();
+  const every = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)).join("");
+  for (const [value, written] of [
+    [every, `$256\r\n${every}\r\n`],
+    ["", "$0\r\n\r\n"],
+  ] as const) {
+    codec.format(bytesReply(value), undefined, sink);
+    t.equal(sink.take(), written);
+  }
+  codec.format(valueReply({}), { verb: "HELLO", args: ["3"] }, sink);
+  sink.take();
+  codec.format(bytesReply("\xff\0"), undefined, sink);
+  t.equal(sink.take(), "$2\r\n\xff\0\r\n");
   t.end();
 });
 
