@@ -18,6 +18,7 @@ import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts"
 import { CLONE_CALL, CLONE_TOKEN, cloneGrammar } from "./wire/classic-clone.ts";
 import { EVENTNET_EDGE, EVENTNET_VERTEX, eventsGrammar } from "./wire/classic-events.ts";
 import { FILES_WRITE, filesGrammar } from "./wire/classic-files.ts";
+import { MEMORY_CLASSIC_VERBS, memoryGrammar } from "./wire/classic-memory.ts";
 import { createQueueGrammar, QUEUE_TOKEN } from "./wire/classic-queue.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import type { AgentConfig } from "./config/load.ts";
@@ -124,6 +125,13 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
           service: services.events,
           grammar: eventsGrammar,
           classicVerbs: [EVENTNET_EDGE, EVENTNET_VERTEX],
+        },
+        {
+          name: "memory",
+          address: listen.memory,
+          service: services.memory,
+          grammar: memoryGrammar,
+          classicVerbs: MEMORY_CLASSIC_VERBS,
         },
         { name: "files", address: listen.files, service: services.files, grammar: filesGrammar, classicVerbs: [FILES_WRITE] },
         {

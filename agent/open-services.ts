@@ -6,6 +6,7 @@ import { createCloneService } from "./services/clone.ts";
 import { createExecutableRunner, type ExecutableRunner } from "./services/executables.ts";
 import { openEventsService } from "./services/events.ts";
 import { openFilesService } from "./services/files.ts";
+import { openMemoryService } from "./services/memory.ts";
 import { createPluginRunner } from "./services/plugins.ts";
 import { openQueueService, type QueueService } from "./services/queue.ts";
 import { createVariablesService } from "./services/variables.ts";
@@ -36,6 +37,7 @@ export interface Services {
   readonly clone: Service;
   readonly events: OpenService;
   readonly files: OpenService;
+  readonly memory: OpenService;
   readonly queue: QueueService;
   /** All of them, in the order HELP lists them. */
   readonly all: readonly Service[];
@@ -74,13 +76,26 @@ export async function openServices(options: ServicesOptions): Promise<Services> 
       openQueueService({ ...shared, folder: join(stateFolder, "queue"), options: config.queue, journal, devices, executables }),
     ),
   ]);
+  const memory = await open(
+    "memory",
+    openMemoryService({
+      ...shared,
+      folder: join(stateFolder, "memory"),
+      options: config.memory,
+      classic: config.classic,
+      node: config.node,
+      fleet,
+      queue: (payload, caller) => queue.accept(payload, caller),
+    }),
+  );
   const clone = openClone(options, executables, queue);
   return {
     clone,
     events,
     files,
+    memory,
     queue,
-    all: [clone, events, files, queue, createVariablesService({ variables }), createNodesService(fleet)],
+    all: [clone, memory, files, queue, events, createVariablesService({ variables }), createNodesService(fleet)],
     figures: () => Object.fromEntries([...opened].map(([name, service]) => [name, service.figures()])),
   };
 }
