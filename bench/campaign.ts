@@ -3,7 +3,12 @@ import { runSuite } from "./run-suite.ts";
 
 const rows = await runSuite(
   "campaign",
-  { fuzz: () => import("./campaigns/fuzz.ts"), mutation: () => import("./campaigns/mutation.ts") },
+  {
+    fuzz: () => import("./campaigns/fuzz.ts"),
+    mutation: () => import("./campaigns/mutation.ts"),
+    durability: () => import("./campaigns/durability.ts"),
+    escape: () => import("./campaigns/escape.ts"),
+  },
   process.argv.slice(2),
 );
 if (rows === undefined) process.exitCode = 2;
