@@ -70,7 +70,8 @@ export async function openAudit(options: OpenAuditOptions): Promise<OpenAudit> {
   add("start", "", node, ended ? "" : "the run before did not end in order: what it did last may be missing");
 
   const unwatch = journal.watch(({ kind, subject, caller, detail, wallMs }) => {
-    const recorded = RECORDED[kind];
+    // Nearly all of them.
+    const recorded = kind === "actuate" ? kind : RECORDED[kind];
     if (recorded !== undefined) conflator.add(recorded, caller, subject, detail, wallMs);
   });
 

@@ -53,7 +53,20 @@ interface Place {
 
 export function createConflator({ emit, awaitSweep }: ConflatorOptions): Conflator {
   const places = new Map<string, Place>();
+  /** The place found last: who repeats something does it again and again. */
+  let latest: Place | undefined;
+  let latestSubject = OTHERS;
   let conflated = 0;
+
+  function find(subject: string): Place | undefined {
+    if (latestSubject === subject) return latest;
+    const place = places.get(subject);
+    if (place !== undefined) {
+      latest = place;
+      latestSubject = subject;
+    }
+    return place;
+  }
 
   function placeOf(subject: string, first: Repeated): Place | undefined {
     const key = places.size < MAX_SUBJECTS || places.has(subject) ? subject : OTHERS;
@@ -105,7 +118,7 @@ export function createConflator({ emit, awaitSweep }: ConflatorOptions): Conflat
 
   return {
     add(kind, caller, subject, detail, wallMs) {
-      const known = places.get(subject);
+      const known = find(subject);
       if (known !== undefined) {
         const { current } = known;
         known.touched = true;
@@ -128,6 +141,8 @@ export function createConflator({ emit, awaitSweep }: ConflatorOptions): Conflat
       }
     },
     sweep() {
+      latest = undefined;
+      latestSubject = OTHERS;
       for (const [key, place] of places) {
         settle(place.current);
         for (const repeated of place.crowd) settle(repeated);

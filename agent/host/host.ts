@@ -16,9 +16,10 @@ import { parseCloneOptions } from "./clone-options.ts";
 import { describe, summaryOf, type View } from "./describe.ts";
 import { createRegistry, type Entry, type Target } from "./registry.ts";
 import { createSupervisor } from "./supervisor.ts";
+import type { ZodType } from "zod";
 import type { Board } from "../contract/board.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
-import type { DeviceSpec } from "../contract/device.ts";
+import type { DeviceFunction, DeviceSpec } from "../contract/device.ts";
 import type { Journal } from "../contract/journal.ts";
 import type { Log } from "../contract/log.ts";
 import type { Variables } from "../contract/variable.ts";
@@ -70,6 +71,7 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
   const supervisor = createSupervisor({ clock, journal, log });
   const registry = createRegistry({ specs, board, clock, variables, supervisor, log });
   await registry.openAll();
+  const secrets = new Map<DeviceFunction, readonly boolean[]>();
   const view: View = { clock, journal, variables, eStopped: () => supervisor.eStoppedBy !== undefined };
 
   function clone(args: readonly ByteString[], caller: Caller): Eventually<Reply> {
@@ -103,7 +105,7 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
     if (caller.permits !== undefined) mustMay(caller, `${target.slot.id}.${target.name}`);
     const args = target.bind(words, from);
     if (target.fn.effect === "read") return supervisor.read(target.slot, target.fn, args);
-    const name = words.length > from ? `${target.name}(${words.slice(from).join(",")})` : target.name;
+    const name = words.length > from ? `${target.name}(${shown(target.fn, words.slice(from)).join(",")})` : target.name;
     return supervisor.actuate(target.slot, name, target.fn, args, {
       caller: caller.name,
       priority,
@@ -111,6 +113,16 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
       seq,
       cause: caller.cause ?? 0,
     });
+  }
+
+  /** What the journal, the audit log and errors may show of the arguments: everything but parameters with `.meta({ secret: true })`. */
+  function shown(fn: DeviceFunction, words: readonly ByteString[]): readonly ByteString[] {
+    let secret = secrets.get(fn);
+    if (secret === undefined) {
+      secret = Object.values(fn.params.shape).map((param) => (param as ZodType).meta()?.["secret"] === true);
+      secrets.set(fn, secret);
+    }
+    return secret.includes(true) ? words.map((word, i) => (secret[i] === true ? "***" : word)) : words;
   }
 
   /** `device.function`, or the two as separate words: `lights on`. */

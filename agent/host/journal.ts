@@ -11,7 +11,7 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
   const subjects = new Array<string>(kept).fill("");
   const callers = new Array<string>(kept).fill("");
   const details = new Array<string>(kept).fill("");
-  const listeners = new Set<(event: JournalEvent) => void>();
+  let listeners: readonly ((event: JournalEvent) => void)[] = [];
   let recorded = 0;
 
   const isKept = (id: number): boolean => id > 0 && id <= recorded && id > recorded - kept;
@@ -29,8 +29,10 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
     };
   }
 
+  /** In the path of every actuation: no iterator, and nothing read back from the arrays. */
   function announce(event: JournalEvent): void {
-    for (const listener of listeners) listener(event);
+    const told = listeners;
+    for (let i = 0; i < told.length; i++) told[i]?.(event);
   }
 
   return {
@@ -40,13 +42,14 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
     record(kind, subject, caller, detail, cause = 0) {
       const id = ++recorded;
       const slot = id % kept;
-      wallMs[slot] = clock.wallMs();
+      const nowMs = clock.wallMs();
+      wallMs[slot] = nowMs;
       causes[slot] = cause;
       kinds[slot] = kind;
       subjects[slot] = subject;
       callers[slot] = caller;
       details[slot] = detail;
-      if (listeners.size > 0) announce(at(id));
+      if (listeners.length > 0) announce({ id, wallMs: nowMs, kind, subject, caller, detail, cause });
       return id;
     },
     chain(id) {
@@ -60,8 +63,13 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
       return events;
     },
     watch(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
+      // A new list for each change: whoever is being told may make one.
+      listeners = [...listeners, listener];
+      let watching = true;
+      return () => {
+        if (watching) listeners = listeners.toSpliced(listeners.indexOf(listener), 1);
+        watching = false;
+      };
     },
     latest(count) {
       const first = Math.max(1, recorded - Math.min(count, kept) + 1);

@@ -63,6 +63,14 @@ function lampDriver(did: string[], opened: DeviceContext[]) {
               }),
           }),
           state: defineFunction({ summary: "whether it is lit", params: z.object({}), effect: "read", call: () => output.level() }),
+          ...(context.id === "safe" && {
+            unlock: defineFunction({
+              summary: "a lock with a code",
+              params: z.object({ percent: z.number(), code: z.string().meta({ secret: true }) }),
+              effect: "actuate",
+              call: () => write(true),
+            }),
+          }),
         },
         failsafe: () => void write(false),
         close() {
@@ -353,4 +361,14 @@ t.test("everybody may stop everything, and only whoever is permitted to may clea
   t.match(await text("ESTOP RESET", ada), /^-DENIED ada may not use estop\.reset/);
   t.equal(await text("ESTOP RESET", { ...ada, permits: compilePermits(["estop.reset"]) }), "+OK");
   t.equal(await text("CLONE lamp.on", ada), "true");
+});
+
+t.test("an argument that is a secret is in no record", async (t) => {
+  const { text, journal } = await rig({ safe: { line: "GPIO17" } });
+  t.equal(await text("CLONE safe.unlock 30 1234"), "true");
+  t.equal(await text("CLONE safe.dim 30"), "true");
+  t.strictSame(
+    journal.latest(2).map(({ detail }) => detail),
+    ["unlock(30,***)", "dim(30)"],
+  );
 });

@@ -1,6 +1,7 @@
 import t from "tap";
 
 import { createJournal } from "../../agent/host/journal.ts";
+import type { JournalEvent } from "../../agent/contract/journal.ts";
 import { createFakeClock } from "../helpers/fake-clock.ts";
 
 t.test("events are numbered from one, stamped, and listed oldest first", (t) => {
@@ -58,5 +59,31 @@ t.test("an event that names itself or a later one as its cause does not make an 
   const journal = createJournal(createFakeClock(), 4);
   const id = journal.record("fault", "lamp", "", "", 1);
   t.equal(journal.chain(id).length, 1);
+  t.end();
+});
+
+t.test("who watches is told every event in order, until it stops, also while being told", (t) => {
+  const clock = createFakeClock();
+  const journal = createJournal(clock);
+  const told: string[] = [];
+  const listen = ({ id, kind, subject, caller, detail, cause, wallMs }: JournalEvent): void => {
+    told.push(`${id} ${kind} ${subject} ${caller} ${detail} ${cause} ${wallMs}`);
+  };
+  const first = journal.watch(listen);
+  const second = journal.watch(listen);
+  const third = journal.watch(() => {
+    second();
+    third();
+  });
+  journal.record("actuate", "lamp", "ada", "on");
+  journal.record("lease-end", "lamp", "ada", "not renewed", 1);
+  first();
+  first();
+  journal.record("safe", "lamp", "ada", "safe");
+  t.strictSame(told, [
+    "1 actuate lamp ada on 0 1700000000000",
+    "1 actuate lamp ada on 0 1700000000000",
+    "2 lease-end lamp ada not renewed 1 1700000000000",
+  ]);
   t.end();
 });
