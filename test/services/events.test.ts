@@ -394,7 +394,10 @@ t.test("after the end events are refused, and a folder that cannot be used is na
   t.equal(await ask("EVENT.EDGE", 1, 2), "IO eventnet: the log is closed");
   const folder = testFolder(t);
   writeFileSync(join(folder, "file"), "");
-  await t.rejects(eventsBench(t, { folder: join(folder, "file", "eventnet") }), { code: "IO", message: /^eventnet: cannot make the folder .+file.eventnet: / });
+  await t.rejects(eventsBench(t, { folder: join(folder, "file", "eventnet") }), {
+    code: "IO",
+    message: /^eventnet: cannot make the folder .+file.eventnet: /,
+  });
   mkdirSync(join(folder, "net"));
   writeFileSync(join(folder, "net", "log"), "");
   await t.rejects(eventsBench(t, { folder: join(folder, "net") }), { code: "IO", message: /eventnet: cannot open the log in/ });
