@@ -17,8 +17,8 @@ const WIDE_HALF_BITS = 20;
 const NARROW_BASE = 3 * 2 ** 30;
 const NARROW_HALF_BITS = 15;
 
-/** Addresses reserved on disk at a time. */
-const STEP = 4096;
+/** Addresses reserved on disk at a time; a restart skips those that were not given out. */
+const STEP: Readonly<Record<AddressWidth, number>> = { 64: 65_536, 32: 1024 };
 
 /** Rounds of the cipher; four would do against whoever sees addresses only. */
 const ROUNDS = 6;
@@ -53,7 +53,7 @@ export function createAddresses(nextRevision: () => number, log: Log): Addresses
   };
   let ledger: Ledger | undefined;
   /** What is, or will be, on disk. */
-  let asked = [STEP, STEP];
+  let asked = [0, 0];
   let revision = 0;
   let reserving = false;
 
@@ -63,7 +63,7 @@ export function createAddresses(nextRevision: () => number, log: Log): Addresses
 
   async function reserve(): Promise<void> {
     if (ledger === undefined) return;
-    const wanted = [counters[64].next + STEP, counters[32].next + STEP];
+    const wanted = [counters[64].next + STEP[64], counters[32].next + STEP[32]];
     asked = wanted;
     revision = nextRevision();
     await ledger.write([capture()], true);
@@ -90,7 +90,7 @@ export function createAddresses(nextRevision: () => number, log: Log): Addresses
         `all addresses of ${width} bits were given out; restart with another memory folder, or use the other width`,
       );
     }
-    if (counter.reserved - counter.next < STEP / 2) reserveAhead();
+    if (counter.reserved - counter.next < STEP[width] / 2) reserveAhead();
     if (counter.next >= counter.reserved) throw new AgentError("FULL", "no addresses are reserved on disk yet; try again");
     return counter.next++;
   }
