@@ -7,6 +7,10 @@ const rows = await runSuite(
     clone: () => import("./suites/clone.ts"),
     analytics: () => import("./suites/analytics.ts"),
     footprint: () => import("./suites/footprint.ts"),
+    memory: () => import("./suites/memory.ts"),
+    queue: () => import("./suites/queue.ts"),
+    eventnet: () => import("./suites/eventnet.ts"),
+    connections: () => import("./suites/connections.ts"),
   },
   process.argv.slice(2),
 );

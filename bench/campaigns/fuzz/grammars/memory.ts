@@ -6,6 +6,7 @@ import type { Grammar } from "./grammar.ts";
 
 const key = mostly(fc.integer({ min: 0, max: 400 }).map((n) => `key:${n}`));
 const counter = mostly(fc.constantFrom("count:a", "count:b", "count:c", "key:1"));
+const pool = mostly(fc.constantFrom("kept", "common", "nothing"));
 const pattern = mostly(fc.constantFrom("*", "key:*", "key:?", "k[e-z]y:*", "*1*2*3*", "[^a", "\\*", "a*".repeat(40)));
 const vuid = mostly(
   fc.oneof(
@@ -23,10 +24,12 @@ const rare = fc.oneof(request("KEYS", pattern), request("FLUSHDB"), request("SEL
 
 const requests = fc.oneof(
   { weight: 4, arbitrary: request("MALLOC", number) },
-  { weight: 2, arbitrary: withOptions(request("MALLOC", number), request("TTL", number)) },
+  { weight: 2, arbitrary: withOptions(request("MALLOC", number), request("TTL", number), request("POOL", pool), request("HERE")) },
   { weight: 6, arbitrary: request("SETM", vuid, data) },
   { weight: 2, arbitrary: request("SETM", vuid, data, "IF", number) },
   { weight: 6, arbitrary: request("GETM", vuid) },
+  { weight: 1, arbitrary: request("GETM", vuid, "REV") },
+  { weight: 1, arbitrary: request("TOUCHM", vuid) },
   { weight: 4, arbitrary: request("FREEM", vuid) },
   {
     weight: 8,
