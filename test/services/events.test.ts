@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import t from "tap";
@@ -7,6 +7,7 @@ import type { Caller } from "../../agent/contract/request.ts";
 import type { Value } from "../../agent/contract/value.ts";
 import { eventsGrammar } from "../../agent/wire/classic-events.ts";
 import { createFakeClock } from "../helpers/fake-clock.ts";
+import { eventually } from "../helpers/start-agent.ts";
 import { createListener, eventsBench, testFolder, type EventsBench } from "./events/events-bench.ts";
 
 interface Page {
@@ -187,6 +188,20 @@ t.test("duplicates: ignore answers an edge that is there, or on its way, with it
   await bench.service.close();
   const again = await eventsBench(t, { folder, options: { duplicates: "ignore" } });
   t.equal(await again.ask("EVENT.EDGE", "b", "a"), 2, "also after a restart");
+});
+
+t.test("what cannot be written is refused with the reason, also to who asked for it again, and nothing of it is there", async (t) => {
+  const { ask, clock, folder, file } = await eventsBench(t, { options: { duplicates: "ignore", maxVertices: 3, maxTextBytes: 1024 } });
+  rmSync(join(folder, "log"), { recursive: true });
+  const asked = [ask("EVENT.EDGE", "a", "b"), ask("EVENT.EDGE", "a", "b"), ask("EVENT.VERTEX", "c", "x")];
+  for (const answer of await Promise.all(asked)) t.match(answer, /^IO eventnet: cannot make room for more records in .+log: ENOENT/);
+  t.match(await ask("EVENT.STAT"), { vertices: 0, edges: 0, text_bytes: 0, waiting_edges: 0 });
+  t.equal(file("EventNetEdges.txt"), "");
+  mkdirSync(join(folder, "log"));
+  clock.advanceNow(1000);
+  await eventually(async () => typeof (await ask("EVENT.EDGE", "a", "b")) === "number");
+  t.equal(typeof (await ask("EVENT.VERTEX", "c", "x")), "number", "what was refused takes no room");
+  t.equal(file("EventNetEdges.txt"), "a,b\n");
 });
 
 t.test("DOT is as the original writes it, with what would end a name escaped", async (t) => {
