@@ -80,6 +80,7 @@ t.test("memory: blocks carry their node, keys are as in Redis", async (t) => {
     MALLOC: bulk("garage:ffff880000000010"),
     SETM: ":7\r\n",
     GETM: bulk("\xff\0"),
+    TOUCHM: ":5000\r\n",
     FREEM: "+OK\r\n",
     SET: "+OK\r\n",
     GET: bulk("gr\xc3\xb6\xc3\x9fer"),
@@ -120,6 +121,12 @@ t.test("memory: blocks carry their node, keys are as in Redis", async (t) => {
     "MSET a 1 b true c x",
     "PTTL a",
   ]);
+  await memory.malloc(5, { pool: "maps" });
+  t.equal(await memory.touch(vuid), 5000);
+  t.strictSame(node.asked.slice(-2), ["MALLOC 5 POOL maps", "TOUCHM garage:ffff880000000010"]);
+  const revised = await answering(t, { GETM: `*2\r\n${bulk("data")}:4\r\n` });
+  t.strictSame(await revised.client.memory.loadRevision(vuid), { data: Buffer.from("data"), revision: 4 });
+  t.strictSame(revised.node.asked, ["GETM garage:ffff880000000010 REV"]);
   const absent = await answering(t, { SET: "_\r\n", GET: "_\r\n", MALLOC: bulk("ffff880000000020") });
   t.equal(await absent.client.memory.set("k", "v", { ifAbsent: true }), false);
   t.equal(await absent.client.memory.get("k"), undefined);

@@ -16,10 +16,14 @@ export interface SetOptions {
 
 export interface MemoryVerbs {
   /** A block of so many bytes; with `ttlMs` it is freed by itself. */
-  malloc(bytes: number, options?: { readonly ttlMs?: number; readonly node?: string }): Promise<Vuid>;
+  malloc(bytes: number, options?: { readonly ttlMs?: number; readonly pool?: string; readonly node?: string }): Promise<Vuid>;
   /** Writes a block, only if it still has the revision that is named (STALE otherwise). Resolves with its new revision. */
   store(vuid: Vuid, data: Argument, options?: { readonly ifRevision?: number }): Promise<number>;
   load(vuid: Vuid): Promise<Buffer>;
+  /** The same with its revision, for `store` with `ifRevision`. */
+  loadRevision(vuid: Vuid): Promise<{ readonly data: Buffer; readonly revision: number }>;
+  /** Lets a block live for its `ttlMs` from now on. Resolves with the milliseconds left. */
+  touch(vuid: Vuid): Promise<number>;
   free(vuid: Vuid): Promise<void>;
 
   /** Keeps a value under a key. Resolves with false when `ifAbsent` was asked for and there was one. */
@@ -46,8 +50,9 @@ export function createMemoryVerbs(hub: Hub): MemoryVerbs {
   }
 
   return {
-    async malloc(bytes, { ttlMs, node } = {}) {
-      const answer = await hub.ask("MALLOC", [String(bytes), ...optionWords({ TTL: ttlMs })], { node, anywhere: true });
+    async malloc(bytes, { ttlMs, pool, node } = {}) {
+      const options = optionWords({ TTL: ttlMs, POOL: pool });
+      const answer = await hub.ask("MALLOC", [String(bytes), ...options], { node, anywhere: true });
       const vuid = textIn(answer.value);
       return vuid.includes(":") ? vuid : `${answer.node}:${vuid}`;
     },
@@ -57,6 +62,14 @@ export function createMemoryVerbs(hub: Hub): MemoryVerbs {
     },
     async load(vuid) {
       return bytesIn((await hub.ask("GETM", [vuid], { node: nodeOf(vuid) })).value);
+    },
+    async loadRevision(vuid) {
+      const { value } = await hub.ask("GETM", [vuid, "REV"], { node: nodeOf(vuid) });
+      const [data, revision] = Array.isArray(value) ? (value as readonly Value[]) : [];
+      return { data: bytesIn(data), revision: Number(revision) };
+    },
+    async touch(vuid) {
+      return Number((await hub.ask("TOUCHM", [vuid], { node: nodeOf(vuid) })).value);
     },
     async free(vuid) {
       await hub.ask("FREEM", [vuid], { node: nodeOf(vuid) });
