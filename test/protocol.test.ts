@@ -12,6 +12,7 @@ import { RESERVED_VERBS } from "../agent/wire/dialect.ts";
 import { gpio } from "../drivers/gpio/index.ts";
 import { createFakeClock } from "./helpers/fake-clock.ts";
 import { createFakeLog } from "./helpers/fake-log.ts";
+import { FREE_PORTS } from "./helpers/free-ports.ts";
 import { connectRaw } from "./helpers/raw-client.ts";
 
 const document = readFileSync("PROTOCOL.md", "utf8");
@@ -95,8 +96,7 @@ async function startDocumentedAgent(t: Test): Promise<Agent> {
   const folder = t.testdir({
     "agent.yaml": `node: shed
 board: sim
-listen: { clone: 127.0.0.1:0, gateway: 127.0.0.1:0 }
-devices:
+${FREE_PORTS}devices:
   lamp: { driver: light, pwm: { chip: sim, channel: 0 }, beam: { low: 30, high: 100 } }
 `,
   });

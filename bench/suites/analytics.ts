@@ -29,7 +29,7 @@ function startProducer(mode: string): Promise<Measured> {
 function configFor(producer: Measured, name: string, when: string): string {
   return `node: bench
 board: sim
-listen: { clone: false, gateway: 127.0.0.1:0 }
+listen: { clone: false, eventnet: false, memory: false, files: false, queue: false, gateway: 127.0.0.1:0 }
 log: { level: error }
 devices:
   lamp: { driver: light, line: GPIO17 }
@@ -132,7 +132,7 @@ async function measureLatency(durationMs: number): Promise<readonly number[]> {
   writeFileSync(
     path,
     `board: sim
-listen: { clone: false, gateway: 127.0.0.1:0 }
+listen: { clone: false, eventnet: false, memory: false, files: false, queue: false, gateway: 127.0.0.1:0 }
 devices:
   lamp: { driver: light, pwm: { chip: sim, channel: 0 } }
 analytics:

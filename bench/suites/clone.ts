@@ -4,12 +4,12 @@ import { connect } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 
-import { compileC, type Measured, startAgentWith, startPrintingPort, startRedis } from "../processes.ts";
+import { FREE_PORTS, compileC, type Measured, startAgentWith, startPrintingPort, startRedis } from "../processes.ts";
 import { median, row, type Row, type SuiteOptions } from "../report.ts";
 
 const CONFIG = `node: bench
 board: sim
-listen: { clone: 127.0.0.1:0, gateway: 127.0.0.1:0 }
+${FREE_PORTS}
 log: { level: error }
 devices:
   lamp: { driver: light, line: GPIO17 }

@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 
-import { type Measured, startAgent, startAgentWith, startWritingListen } from "../processes.ts";
+import { FREE_PORTS, type Measured, startAgent, startAgentWith, startWritingListen } from "../processes.ts";
 import { median, row, type Row, type SuiteOptions } from "../report.ts";
 
 const DEMO = "firmware-configs/demo.yaml";
@@ -30,7 +30,7 @@ function startIdleServer(): Promise<Measured> {
 function startDemo(): Promise<Measured> {
   const text = readFileSync(DEMO, "utf8");
   if (/^listen:/m.test(text)) return startAgent(DEMO);
-  return startAgentWith(`${text}\nlisten: { clone: 127.0.0.1:0, gateway: 127.0.0.1:0 }\n`);
+  return startAgentWith(`${text}\n${FREE_PORTS}\n`);
 }
 
 async function idleMemory(start: () => Promise<Measured>): Promise<Memory> {

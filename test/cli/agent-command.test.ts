@@ -5,12 +5,12 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 
 import { virgo } from "../helpers/fake-io.ts";
+import { FREE_PORTS } from "../helpers/free-ports.ts";
 import { eventually } from "../helpers/start-agent.ts";
 import { plainNode } from "../helpers/tools.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "agent", "main.ts");
 
-const LISTEN = "listen: { clone: 127.0.0.1:0, gateway: 127.0.0.1:0 }\n";
 
 interface Started {
   readonly out: () => string;
@@ -41,7 +41,7 @@ function start(t: Test, args: readonly string[], cwd: string): Started {
 
 t.test("five mistakes are five lines, exit code 2, and nothing opened", async (t) => {
   const folder = t.testdir({
-    "virgo.yaml": `${LISTEN}board: sim
+    "virgo.yaml": `${FREE_PORTS}board: sim
 noed: garage
 devices:
   lamp: { driver: light, line: GPIO17, onLoss: hol }
@@ -76,7 +76,7 @@ t.test("without a configuration it says where it looked", async (t) => {
 });
 
 t.test("it prints what listens where and lines to try, answers, and ends with SIGTERM", async (t) => {
-  const folder = t.testdir({ "virgo.yaml": `${LISTEN}board: sim\ndevices: { lamp: { driver: light, line: GPIO17 } }\n` });
+  const folder = t.testdir({ "virgo.yaml": `${FREE_PORTS}board: sim\ndevices: { lamp: { driver: light, line: GPIO17 } }\n` });
   const started = start(t, ["agent"], folder);
   await eventually(() => started.out().includes("Try, in another terminal:"));
   const listening = JSON.parse(readFileSync(join(folder, "state", "listen.json"), "utf8")) as Record<string, string>;
@@ -89,7 +89,7 @@ t.test("it prints what listens where and lines to try, answers, and ends with SI
 });
 
 t.test("--board wins over the configuration, and what cannot be opened is said with exit code 1", async (t) => {
-  const folder = t.testdir({ "virgo.yaml": `${LISTEN}board: sim\n`, "other.yaml": "name: other\nmodel: Some Other Machine\n" });
+  const folder = t.testdir({ "virgo.yaml": `${FREE_PORTS}board: sim\n`, "other.yaml": "name: other\nmodel: Some Other Machine\n" });
   const started = start(t, ["agent", "--board", "other.yaml"], folder);
   t.equal(await started.ended, 1);
   t.match(started.error(), /^NOT_READY board file other is for Some Other Machine/);

@@ -8,13 +8,14 @@ import t, { type Test } from "tap";
 
 import { examine } from "../../agent/cli/examination.ts";
 import { virgo } from "../helpers/fake-io.ts";
+import { NO_PORTS } from "../helpers/free-ports.ts";
 import { startAgent } from "../helpers/start-agent.ts";
 import type { Finding } from "../../agent/cli/finding.ts";
 
-const SIM = "board: sim\nlisten: { clone: false, gateway: false }\n";
+const SIM = `board: sim\n${NO_PORTS}`;
 const PWM_LAMP = "devices: { lamp: { driver: light, pwm: { chip: fe20c000.pwm, channel: 0 } } }\n";
 const LINE_LAMP = "devices: { lamp: { driver: light, line: GPIO17 } }\n";
-const QUIET = "listen: { clone: false, gateway: false }\n";
+const QUIET = NO_PORTS;
 
 const EMPTY = { dev: {}, sys: {}, proc: {} };
 
@@ -140,19 +141,23 @@ t.test("ports are tried: free, taken, ours, or not to be had", async (t) => {
   await once(taken, "listening");
   t.teardown(() => taken.close());
   const { port } = taken.address() as AddressInfo;
-  const found = await findings(t, { config: `board: sim\nlisten: { clone: "127.0.0.1:${port}", gateway: "127.0.0.1:0" }` });
+  const found = await findings(t, {
+    config: `board: sim\n${NO_PORTS.replace("clone: false", `clone: "127.0.0.1:${port}"`).replace("gateway: false", "gateway: 127.0.0.1:0")}`,
+  });
   t.match(about(found, "listen.clone"), [
     { verdict: "mend", text: `127.0.0.1:${port} is in use by another program`, fix: `sudo ss -ltnp 'sport = :${port}'` },
   ]);
   t.match(about(found, "listen.gateway"), [{ verdict: "ok", text: "127.0.0.1:0 is free" }]);
-  const foreign = await findings(t, { config: 'board: sim\nlisten: { clone: "192.0.2.1:7000", gateway: false }' });
+  const foreign = await findings(t, { config: `board: sim\n${NO_PORTS.replace("clone: false", "clone: 192.0.2.1:7000")}` });
   t.match(about(foreign, "listen.clone"), [{ verdict: "mend", text: /is not an address of this machine/ }]);
   t.same(about(foreign, "listen.gateway"), []);
 });
 
 t.test("a port on which our own agent listens is well", async (t) => {
   const { agent, stateFolder } = await startAgent(t, "");
-  const folder = t.testdir({ "virgo.yaml": `board: sim\nlisten: { clone: false, gateway: "${agent.addresses["gateway"] ?? ""}" }` });
+  const folder = t.testdir({
+    "virgo.yaml": `board: sim\n${NO_PORTS.replace("gateway: false", `gateway: "${agent.addresses["gateway"] ?? ""}"`)}`,
+  });
   const { code, out } = await virgo(["doctor", "--config", join(folder, "virgo.yaml"), "--state", stateFolder]);
   t.match(out, /listen\.gateway +127\.0\.0\.1:\d+, an agent is running there\n/);
   t.match(out, /\nAll is well\.\n$/);

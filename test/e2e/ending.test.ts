@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import t from "tap";
 
 import { EXIT_STATE_CALLS, EXIT_STATE_DEVICES } from "./exit-states.ts";
+import { GATEWAY_ONLY } from "../helpers/free-ports.ts";
 import { connectRaw } from "../helpers/raw-client.ts";
 import { eventually } from "../helpers/start-agent.ts";
 import { plainNode } from "../helpers/tools.ts";
@@ -36,7 +37,7 @@ interface Child {
 async function startTracedAgent(t: { teardown(handler: () => unknown): void }): Promise<Child> {
   const folder = mkdtempSync(join(tmpdir(), "virgo-ending-"));
   const [config, state, trace] = [join(folder, "virgo.yaml"), join(folder, "state"), join(folder, "trace.json")];
-  const listen = "node: traced\nboard: sim\nlisten: { clone: false, gateway: 127.0.0.1:0 }\n";
+  const listen = `node: traced\nboard: sim\n${GATEWAY_ONLY}`;
   writeFileSync(config, listen + EXIT_STATE_DEVICES + TRACER.replace("TRACE", trace));
   const child = spawn(...plainNode(["--import", "tsx", TRACED_AGENT, config, state]), {
     stdio: ["ignore", "ignore", "inherit"],

@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
 import { openMemoryService, type MemoryServiceOptions } from "../../agent/services/memory.ts";
 import { memoryOptionsSchema } from "../../agent/services/memory/options.ts";
 import { splitInline } from "../../agent/wire/inline.ts";
@@ -66,4 +70,13 @@ export function plain(reply: Reply): unknown {
 function plainValue(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("latin1");
   return Array.isArray(value) ? value.map(plainValue) : value;
+}
+
+/** A folder that is removed after everything that was opened in it is closed; `t.testdir` is removed before. */
+export function stateFolder(t: Teardown): string {
+  const folder = mkdtempSync(join(tmpdir(), "virgo-memory-"));
+  t.teardown(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return join(folder, "memory");
 }

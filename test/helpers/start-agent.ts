@@ -10,6 +10,7 @@ import { checkRule } from "../../analytics/rule.ts";
 import { createSimBoard, type SimBoard } from "../../drivers/board/sim/sim-board.ts";
 import { gpio } from "../../drivers/gpio/index.ts";
 import { createFakeLog, type FakeLog } from "./fake-log.ts";
+import { FREE_PORTS } from "./free-ports.ts";
 import { connectRaw } from "./raw-client.ts";
 import type { Clock } from "../../agent/contract/clock.ts";
 
@@ -29,14 +30,11 @@ interface Teardown {
   teardown(handler: () => unknown): void;
 }
 
-/** Free ports, whatever else the configuration says. */
-const LISTEN = `listen: { ${["clone", "eventnet", "memory", "files", "queue", "gateway"].map((name) => `${name}: 127.0.0.1:0`).join(", ")} }\n`;
-
 /** An agent in this process, on the simulated board, with its own folder; stopped when the test ends. */
 export async function startAgent(t: Teardown, yaml: string, clock: Clock = createSystemClock()): Promise<RunningAgent> {
   const folder = mkdtempSync(join(tmpdir(), "virgo-agent-"));
   const file = join(folder, "virgo.yaml");
-  writeFileSync(file, `${LISTEN}${yaml}`);
+  writeFileSync(file, `${FREE_PORTS}${yaml}`);
   const { config, problems } = loadConfig(file, [gpio], { checkRule });
   if (config === undefined) throw new Error(problems.map(problemText).join("\n"));
   const log = createFakeLog();
