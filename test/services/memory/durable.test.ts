@@ -1,12 +1,11 @@
 import { cpSync } from "node:fs";
-import { join } from "node:path";
 
 import t from "tap";
 import type { Test } from "tap";
 
 import { isPending } from "../../../agent/contract/value.ts";
 import { createFakeClock, type FakeClock } from "../../helpers/fake-clock.ts";
-import { CALLER, openMemory } from "../../helpers/memory.ts";
+import { CALLER, openMemory, stateFolder } from "../../helpers/memory.ts";
 
 const POOLS = { pools: { settings: { keys: "settings:*", durable: true } } };
 
@@ -15,7 +14,7 @@ function open(t: Test, folder: string, clock: FakeClock, options: Readonly<Recor
 }
 
 t.test("keys of a durable pool are there after a crash, others are not, and only the former have to wait", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const clock = createFakeClock();
   const first = await open(t, folder, clock);
   t.equal(first.now("SET plain 1"), "+OK");
@@ -34,7 +33,7 @@ t.test("keys of a durable pool are there after a crash, others are not, and only
 });
 
 t.test("nobody reads what is not on disk yet", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const clock = createFakeClock();
   const memory = await open(t, folder, clock);
   await memory.say("SET settings:a old");
@@ -53,7 +52,7 @@ t.test("nobody reads what is not on disk yet", async (t) => {
 });
 
 t.test("a time to live goes on while the agent does not run", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const clock = createFakeClock();
   const first = await open(t, folder, clock);
   await first.say("SET settings:short 1 PX 5000");
@@ -71,7 +70,7 @@ t.test("a time to live goes on while the agent does not run", async (t) => {
 });
 
 t.test("what has expired stays so when the wall clock runs backwards before the next start", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const clock = createFakeClock();
   const first = await open(t, folder, clock);
   await first.say("SET settings:a 1 PX 1000");
@@ -83,7 +82,7 @@ t.test("what has expired stays so when the wall clock runs backwards before the 
 });
 
 t.test("durable blocks live on, with their addresses, owners and quotas", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const clock = createFakeClock();
   const first = await open(t, folder, clock);
   const vuid = (await first.say("MALLOC 100 POOL settings")) as string;
@@ -102,7 +101,7 @@ t.test("durable blocks live on, with their addresses, owners and quotas", async 
 });
 
 t.test("a durable block's lease is what its owner renewed it to, or half of it more", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const clock = createFakeClock();
   const first = await open(t, folder, clock);
   const vuid = (await first.say("MALLOC 10 TTL 10000 POOL settings")) as string;
@@ -119,7 +118,7 @@ t.test("a durable block's lease is what its owner renewed it to, or half of it m
 });
 
 t.test("a pool that is durable no more is forgotten, and says so", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const clock = createFakeClock();
   const first = await open(t, folder, clock);
   await first.say("MSET settings:a 1 settings:b 2");
@@ -130,7 +129,7 @@ t.test("a pool that is durable no more is forgotten, and says so", async (t) => 
 });
 
 t.test("with memory.durable everything that is in no pool is", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const clock = createFakeClock();
   const options = { durable: true, pools: { fleeting: { keys: "f:*" } } };
   const first = await open(t, folder, clock, options);
@@ -148,7 +147,7 @@ t.test("with memory.durable everything that is in no pool is", async (t) => {
 });
 
 t.test("nothing is acknowledged that could not be written", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const memory = await open(t, folder, createFakeClock());
   await memory.say("SET settings:a 1");
   const vuid = (await memory.say("MALLOC 10 POOL settings")) as string;

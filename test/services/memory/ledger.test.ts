@@ -1,5 +1,4 @@
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 
 import fc from "fast-check";
 import t from "tap";
@@ -10,6 +9,7 @@ import { openLedger, type Ledger } from "../../../agent/services/memory/ledger.t
 import { decodeParts, encodePart, type Part } from "../../../agent/services/memory/part.ts";
 import { createFakeClock } from "../../helpers/fake-clock.ts";
 import { createFakeLog } from "../../helpers/fake-log.ts";
+import { stateFolder } from "../../helpers/memory.ts";
 
 /** Things held in a map, changed as the memory service does: the ledger first, then memory. */
 async function openThings(t: Test, folder: string, segmentBytes?: number) {
@@ -57,7 +57,7 @@ t.test("parts come out of a record as they went in, whatever bytes they hold", (
 });
 
 t.test("what was acknowledged is there after a restart, also one without an end", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const first = await openThings(t, folder);
   await Promise.all([first.change(["ka", "1"]), first.change(["kb", "2"], ["kc", "3"])]);
   await first.change(["ka", "x".repeat(5000)], ["kb", undefined]);
@@ -67,7 +67,7 @@ t.test("what was acknowledged is there after a restart, also one without an end"
 });
 
 t.test("something that is not on disk yet is known to be", async (t) => {
-  const { change, ledger } = await openThings(t, join(t.testdir(), "memory"));
+  const { change, ledger } = await openThings(t, stateFolder(t));
   const written = change(["ka", "1"]);
   const unsettled = ledger.unsettled("ka");
   t.ok(unsettled !== undefined);
@@ -78,7 +78,7 @@ t.test("something that is not on disk yet is known to be", async (t) => {
 });
 
 t.test("what is written over and over takes no more room than what is live", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const { change, ledger, values } = await openThings(t, folder, 64 * 1024);
   await change(["kold", "stays"], ["kgone", "goes"]);
   await change(["kgone", undefined]);
@@ -93,7 +93,7 @@ t.test("what is written over and over takes no more room than what is live", asy
 });
 
 t.test("what cannot be written is undone, and what came before it stays", async (t) => {
-  const folder = join(t.testdir(), "memory");
+  const folder = stateFolder(t);
   const { change, values } = await openThings(t, folder, 64 * 1024);
   await change(["ka", "before"], ["kb", "before"]);
   rmSync(folder, { recursive: true });
@@ -119,7 +119,7 @@ t.test("what cannot be written is undone, and what came before it stays", async 
 });
 
 t.test("a closed ledger refuses before anything is changed", async (t) => {
-  const { change, ledger, values } = await openThings(t, join(t.testdir(), "memory"));
+  const { change, ledger, values } = await openThings(t, stateFolder(t));
   await change(["ka", "1"]);
   await ledger.close();
   t.throws(() => change(["ka", "2"]), { code: "IO" });
