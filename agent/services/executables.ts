@@ -29,7 +29,7 @@ export interface ExecutableRunner {
   start(path: string): Promise<void>;
   /**
    * For the queue's handlers. Resolves when it has ended with 0, with what it wrote to its standard output, of which no more than the first MiB is kept.
-   * Rejects UNKNOWN, FULL, IO, and FAULTED when it ended otherwise; `signal` kills it.
+   * Rejects UNKNOWN, FULL, IO, and FAULTED when it ended otherwise; `signal` kills it, and NOT_READY when that was aborted before.
    */
   run(path: string, args: readonly string[], signal: AbortSignal): Promise<Buffer>;
   /** Kills what still runs. */
@@ -134,6 +134,7 @@ export function createExecutableRunner(options: ExecutableOptions): ExecutableRu
         await launch(path, []);
       }),
     async run(path, args, signal) {
+      if (signal.aborted) throw new AgentError("NOT_READY", `${path} is not run: who asked for it is gone`);
       const output = await admit(path, () => launchForOutput(path, args, signal));
       return output();
     },
