@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 
 import t from "tap";
 
+import { createClassicClient as createPublicClient } from "../../agent/client.ts";
 import { createClassicClient, type ClassicClient } from "../../agent/fleet/classic-client.ts";
 import { CLONE_ACKNOWLEDGEMENT } from "../../agent/wire/classic-clone.ts";
 import { createSystemClock } from "../../agent/clock.ts";
@@ -78,6 +79,12 @@ t.test("a node of 32 bits has short addresses and says nothing when it frees", a
   await clock.advance(1);
   await freeing;
   t.equal(clock.pending(), 0);
+});
+
+t.test("the package's own entry brings its clock", async (t) => {
+  const node = await startOriginalNode(t);
+  const client = createPublicClient({ host: "127.0.0.1", ports: node.ports });
+  t.equal(await client.clone("virgo_cloud_test_kernelspace"), CLONE_ACKNOWLEDGEMENT);
 });
 
 t.test("what does not fit, and what the node would end in the middle, is not sent", async (t) => {

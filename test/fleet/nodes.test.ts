@@ -1,4 +1,6 @@
 import { writeFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 
 import t, { type Test } from "tap";
@@ -257,6 +259,23 @@ t.test("virgo_client.conf adds nodes by address and weighs those that are there"
     JSON.stringify([...counts]),
   );
   t.match(log.lines, ["info the original reads IPv4 addresses", "info virgo_client.conf was read", "info virgo_cloud.conf was read"]);
+});
+
+t.test("an address without a port means the node there, whatever its port, or this machine", async (t) => {
+  const mine = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
+  const own = mine.find((address) => isIPv4(address)) ?? "127.0.0.1";
+  const folder = t.testdir({ "virgo_client.conf": `192.0.2.7,${own},192.0.2.7,192.0.2.8\n` });
+  const nodes = { shed: { address: "192.0.2.7:7000" }, attic: { address: "/run/virgo.sock" } };
+  const { fleet } = await bench(t, { nodes, clientConf: join(folder, "virgo_client.conf") });
+  t.strictSame(
+    fleet.known().map(({ node, address, weight }) => [node, address, weight]),
+    [
+      ["garage", "", 1],
+      ["shed", "192.0.2.7:7000", 2],
+      ["attic", "/run/virgo.sock", 1],
+      ["192.0.2.8", "192.0.2.8:6390", 1],
+    ],
+  );
 });
 
 t.test("what cannot be is said when the fleet is opened", async (t) => {
