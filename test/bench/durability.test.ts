@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import t from "tap";
 
+import { createAppends } from "../../bench/campaigns/durability/appends.ts";
 import { createCell, createCounter } from "../../bench/campaigns/durability/cell.ts";
 import { createFindings, MISTAKES, type Mistake } from "../../bench/campaigns/durability/findings.ts";
 import { readRecord, readRecords, recordText } from "../../bench/campaigns/durability/record.ts";
@@ -170,6 +171,61 @@ t.test("a check settles what was open: the next one demands what was seen and no
   t.same(
     mistakesOf((findings) => other.check([1, 2], findings)),
     { "came back": 1 },
+  );
+});
+
+/** A file with two appends acknowledged and a third on its way; and the texts of all three. */
+function appendsInUse() {
+  const appends = createAppends("log-1");
+  const texts = [200, 300, 400].map((bytes) => appends.append(bytes).text) as [string, string, string];
+  appends.kept(1);
+  appends.kept(2);
+  return { appends, texts };
+}
+
+t.test("a file holds what was acknowledged, and of what was not its beginning at most", async (t) => {
+  const [first, second, third] = appendsInUse().texts;
+  for (const [text, expected] of [
+    [first + second, {}],
+    [first + second + third, {}],
+    [first + second + third.slice(0, 250), {}],
+    [first, { lost: 1 }],
+    [first + second.slice(0, 250), { lost: 1, "half-written": 1 }],
+    [first + first + second, { doubled: 1 }],
+    [second + first, { "out of order": 1 }],
+    [first + second + third.slice(1, 250), { "half-written": 1 }],
+    [`${first + second}\0\0`, { "half-written": 1 }],
+    [first + second + third.slice(0, 250) + third, { "half-written": 1 }],
+  ] as const) {
+    const { appends } = appendsInUse();
+    t.same(
+      mistakesOf((findings) => appends.check(text, findings)),
+      expected,
+      JSON.stringify(text.slice(-40)),
+    );
+  }
+});
+
+t.test("the beginning of an append that is found once stays, and spoils the file for more", async (t) => {
+  const { appends, texts } = appendsInUse();
+  const [first, second, third] = texts;
+  const text = first + second + third.slice(0, 100);
+  for (let i = 0; i < 2; i++) {
+    t.same(
+      mistakesOf((findings) => appends.check(text, findings)),
+      {},
+    );
+    t.equal(appends.isSpoilt, true);
+  }
+  t.same(
+    mistakesOf((findings) => appends.check(first + second + third.slice(0, 50), findings)),
+    { "half-written": 1 },
+  );
+  const refused = appendsInUse();
+  refused.appends.refused(3);
+  t.same(
+    mistakesOf((findings) => refused.appends.check(text, findings)),
+    { "half-written": 1 },
   );
 });
 

@@ -19,8 +19,6 @@ export interface Sequence {
   taken(number: number): void;
   /** Its removal was answered with an error: it must still be found. */
   leave(number: number): void;
-  /** Whether something that was sent and never acknowledged may be found, whole or in part, after that number. */
-  mayFollow(number: number): boolean;
   /** The highest number given out. */
   readonly last: number;
   /** How many there may be. */
@@ -66,7 +64,6 @@ export function createSequence(name: string): Sequence {
       states.delete(number);
     },
     leave: (number) => void states.set(number, "kept"),
-    mayFollow: (number) => [...states].some(([other, state]) => other > number && state === "asked"),
     get last() {
       return last;
     },

@@ -1,9 +1,9 @@
+import { type Appends, createAppends } from "../appends.ts";
 import { type Cell, createCell } from "../cell.ts";
 import { bytesOfValue, type Client, valueOf, withClient } from "../client.ts";
 import { createFindings } from "../findings.ts";
 import type { Random } from "../random.ts";
-import { type Found, readRecord, readRecords, recordText } from "../record.ts";
-import { createSequence, type Sequence } from "../sequence.ts";
+import { type Found, readRecord, recordText } from "../record.ts";
 import { inParallel, type Load } from "./load.ts";
 
 /** Chains of work on one connection, each with files of its own. */
@@ -23,14 +23,13 @@ const READ_BYTES = 256 * 1024;
 
 /** A file that is appended to. */
 interface LogFile {
-  readonly name: string;
   readonly path: string;
-  readonly sequence: Sequence;
+  readonly appends: Appends;
   bytes: number;
   /** Whether it must be there, must not, or may be. */
   existence: "open" | "must" | "removing" | "removed";
-  /** What was written and never acknowledged may be there in part: nothing is appended behind that. */
-  spoilt: boolean;
+  /** Nothing more is appended: it was not closed well. */
+  left: boolean;
 }
 
 interface Chain {
@@ -55,14 +54,7 @@ export function createFilesLoad(random: Random): Load {
   function beginLog(chain: Chain): LogFile {
     opened += 1;
     const name = `log-${opened}`;
-    const log: LogFile = {
-      name,
-      path: `chain-${chain.index}/${name}`,
-      sequence: createSequence(`append to ${name}`),
-      bytes: 0,
-      existence: "open",
-      spoilt: false,
-    };
+    const log: LogFile = { path: `chain-${chain.index}/${name}`, appends: createAppends(name), bytes: 0, existence: "open", left: false };
     chain.logs.push(log);
     return log;
   }
@@ -74,25 +66,24 @@ export function createFilesLoad(random: Random): Load {
 
   async function append(client: Client, chain: Chain): Promise<boolean> {
     const current = chain.logs.at(-1);
-    const log = current === undefined || current.spoilt || current.bytes > LOG_BYTES ? beginLog(chain) : current;
+    const log = current === undefined || current.left || current.appends.isSpoilt || current.bytes > LOG_BYTES ? beginLog(chain) : current;
     const fd = await openFile(client, log.path);
     if (fd === undefined) return !client.isGone;
     const writes = Array.from({ length: 1 + random.below(6) }, async () => {
-      const number = log.sequence.ask();
-      const text = recordText({ name: log.name, number }, random.chance(0.05) ? random.below(30_000) : random.below(2000));
+      const { number, text } = log.appends.append(random.chance(0.05) ? random.below(30_000) : random.below(2000));
       log.bytes += text.length;
       const outcome = await client.ask("FWRITE", fd, text);
-      if (outcome.kind === "error") log.sequence.refused(number);
+      if (outcome.kind === "error") log.appends.refused(number);
       return { number, written: outcome.kind === "value" };
     });
     const closed = await client.ask("FCLOSE", fd);
     for (const { number, written } of await Promise.all(writes)) {
-      if (written && closed.kind === "value") log.sequence.kept(number);
+      if (written && closed.kind === "value") log.appends.kept(number);
     }
     if (closed.kind === "value") {
       acknowledged += 1;
       log.existence = "must";
-    } else log.spoilt = true;
+    } else log.left = true;
     return !client.isGone;
   }
 
@@ -153,11 +144,7 @@ export function createFilesLoad(random: Random): Load {
     }
     if (log.existence === "removed") findings.add("came back", `${log.path}, removed, is there`);
     log.existence = "must";
-    const { records, rest } = readRecords(text);
-    const found = records.map(({ name, number }) => (name === log.name ? number : ("torn" as const)));
-    const last = records.at(-1)?.number ?? 0;
-    log.sequence.check(rest === "" || log.sequence.mayFollow(last) ? found : [...found, "torn"], findings);
-    log.spoilt ||= rest !== "";
+    log.appends.check(text, findings);
   }
 
   async function checkSlots(client: Client, chain: Chain): Promise<void> {
