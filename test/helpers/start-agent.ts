@@ -30,11 +30,11 @@ interface Teardown {
   teardown(handler: () => unknown): void;
 }
 
-/** An agent in this process, on the simulated board, with its own folder; stopped when the test ends. */
+/** An agent in this process, on the simulated board, with its own folder; stopped when the test ends. Listens on free ports unless `yaml` says where. */
 export async function startAgent(t: Teardown, yaml: string, clock: Clock = createSystemClock()): Promise<RunningAgent> {
   const folder = mkdtempSync(join(tmpdir(), "virgo-agent-"));
   const file = join(folder, "virgo.yaml");
-  writeFileSync(file, `${FREE_PORTS}${yaml}`);
+  writeFileSync(file, /^listen:/m.test(yaml) ? yaml : `${FREE_PORTS}${yaml}`);
   const { config, problems } = loadConfig(file, [gpio], { checkRule });
   if (config === undefined) throw new Error(problems.map(problemText).join("\n"));
   const log = createFakeLog();
