@@ -1,7 +1,6 @@
 import { createServer, isIP } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
-import { createTlsGate } from "./access/tls-gate.ts";
 import { AgentError, messageOf } from "./contract/errors.ts";
 import type { CertificateIdentity } from "./access/certificate.ts";
 import type { Tls } from "./access/tls.ts";
@@ -92,7 +91,8 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   let lastId = 0;
   let refusals = 0;
   let handshakes = 0;
-  const gate = tls === undefined ? undefined : createTlsGate(tls, clock);
+  // Loaded only where somebody listens for it.
+  const gate = tls === undefined ? undefined : (await import("./access/tls-gate.ts")).createTlsGate(tls, clock);
   /** Connections whose certificates may be revoked while they last. */
   const certificates = new Map<Connection, Peer & { readonly certificate: CertificateIdentity }>();
   const stopFollowing = tls?.onChange(closeRevoked);

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect } from "node:tls";
+import { promisify } from "node:util";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import type { Test } from "tap";
 
@@ -27,6 +29,11 @@ import type { Listener } from "../../agent/listener.ts";
 import type { EchoService } from "../helpers/echo-listener.ts";
 import type { FakeLog } from "../helpers/fake-log.ts";
 import type { Recorder } from "../helpers/recorder.ts";
+
+/** What openssl prints; rejects when it fails. */
+export async function openssl(args: readonly string[]): Promise<string> {
+  return (await promisify(execFile)("openssl", args)).stdout;
+}
 
 /** An authority with a node called garage and a client called ada. */
 export async function makeAuthority(folder: string, clock: Clock = createSystemClock()): Promise<Authority> {

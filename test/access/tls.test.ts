@@ -11,8 +11,8 @@ import { createSystemClock } from "../../agent/clock.ts";
 import { createFakeClock, settled } from "../helpers/fake-clock.ts";
 import { createFakeLog } from "../helpers/fake-log.ts";
 import { connectRaw } from "../helpers/raw-client.ts";
-import { missing, run, type } from "../helpers/tools.ts";
-import { connectSecure, makeAuthority, startSecureListener } from "./secure-fleet.ts";
+import { missing, type } from "../helpers/tools.ts";
+import { connectSecure, makeAuthority, openssl, startSecureListener } from "./secure-fleet.ts";
 import type { Clock } from "../../agent/contract/clock.ts";
 
 const skip = missing("openssl", "openssl");
@@ -91,10 +91,10 @@ t.test("whoever has no certificate, or a bad one, is told why, closed, and recor
 t.test("a certificate for servers is none for clients", { skip }, async (t) => {
   const server = join(folder, "server-only");
   const request = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", `${server}.key`];
-  await run("openssl", [...request, "-subj", "/CN=ada", "-out", `${server}.csr`]);
+  await openssl([...request, "-subj", "/CN=ada", "-out", `${server}.csr`]);
   writeFileSync(`${server}.ext`, "extendedKeyUsage = serverAuth\n");
   const signed = ["x509", "-req", "-in", `${server}.csr`, "-CA", join(folder, "ca.crt"), "-CAkey", join(folder, "ca.key")];
-  await run("openssl", [...signed, "-CAcreateserial", "-days", "5", "-extfile", `${server}.ext`, "-out", `${server}.crt`]);
+  await openssl([...signed, "-CAcreateserial", "-days", "5", "-extfile", `${server}.ext`, "-out", `${server}.crt`]);
   const listener = await startSecureListener(t, { folder });
   const client = await connectSecure(listener, folder, "server-only");
   t.equal(await client.rest(), "-DENIED 127.0.0.1 is refused: its certificate is not one for clients\r\n");

@@ -13,8 +13,9 @@ import { tokenDigest } from "../../agent/access/users.ts";
 import { loadConfig } from "../../agent/config/load.ts";
 import { createFakeClock } from "../helpers/fake-clock.ts";
 import { createFakeIo } from "../helpers/fake-io.ts";
-import { missing, run } from "../helpers/tools.ts";
+import { missing } from "../helpers/tools.ts";
 import { gpio } from "../../drivers/gpio/index.ts";
+import { openssl } from "../access/secure-fleet.ts";
 import type { CliIo } from "../../agent/cli/io.ts";
 
 const skip = missing("openssl", "openssl");
@@ -50,7 +51,7 @@ t.test("cert makes an authority, nodes and clients, whose certificates openssl v
   const at = (file: string): string => join(dir, file);
   for (const name of ["garage", "ada"]) {
     t.match(
-      await run("openssl", ["verify", "-x509_strict", "-CAfile", at("ca.crt"), "-crl_check", "-CRLfile", at("crl.pem"), at(`${name}.crt`)]),
+      await openssl(["verify", "-x509_strict", "-CAfile", at("ca.crt"), "-crl_check", "-CRLfile", at("crl.pem"), at(`${name}.crt`)]),
       /: OK\n$/,
     );
   }
@@ -122,7 +123,7 @@ t.test("a revoked certificate is on the list, its files are put away, and its na
   const serial = new X509Certificate(readFileSync(join(dir, "ada.crt"))).serialNumber;
   const revoked = await ran((io) => certRevokeCommand("ada", { dir }, io));
   t.match(revoked, { code: 0, error: "", out: /copy .*crl\.pem to every board/ });
-  t.match(await run("openssl", ["crl", "-in", join(dir, "crl.pem"), "-noout", "-text"]), new RegExp(`Serial Number: ${serial}`));
+  t.match(await openssl(["crl", "-in", join(dir, "crl.pem"), "-noout", "-text"]), new RegExp(`Serial Number: ${serial}`));
   t.equal(existsSync(join(dir, "ada.key")), false);
   t.equal(mode(join(dir, "revoked", `ada-${serial}.key`)), "600");
   t.match(await ran((io) => certIssueCommand("client", "ada", { dir }, io)), { code: 0 });
