@@ -164,7 +164,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     // Nothing new is ordered and what moves is made safe before anything else is closed.
     closers.push(async () => {
       engine?.close();
-      await services.queue.stopHandlers();
+      services.queue.stopHandlers();
       await host.stop();
     });
     let stopped: Promise<void> | undefined;
