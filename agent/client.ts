@@ -12,7 +12,7 @@ export { parseNodeList, readNodeList, type NodeEntry, type NodeList } from "./fl
 export type { BackOffOptions } from "./fleet/back-off.ts";
 export type { TlsMaterial } from "./fleet/connection.ts";
 export type { CloneCallOptions, DeviceDescription, DeviceVerbs, FunctionDescription } from "./fleet/client/devices.ts";
-export type { EventVerbs, TailedEvent } from "./fleet/client/events.ts";
+export type { EventGraph, EventVerbs, GraphEdge, GraphVertex, TailedEvent } from "./fleet/client/events.ts";
 export type { CopyOptions, Descriptor, FileDescription, FileVerbs } from "./fleet/client/files.ts";
 export type { MemoryVerbs, SetOptions, Vuid } from "./fleet/client/memory.ts";
 export type { DequeueOptions, EnqueueOptions, Message, QueueVerbs, Ticket } from "./fleet/client/queue.ts";

@@ -141,8 +141,10 @@ with PairStream.connect(sys.argv[1]) as stream:
     feed.kill("SIGKILL");
     if (feed.exitCode === null && feed.signalCode === null) await once(feed, "exit");
   });
-  const [announced] = (await once(feed.stdout, "data")) as [Buffer];
-  const where = /^waiting for an agent on (127\.0\.0\.1:\d+)\n$/.exec(announced.toString())?.[1] ?? "";
+  let announced = "";
+  feed.stdout.on("data", (chunk: Buffer) => (announced += chunk.toString()));
+  await eventually(() => announced.endsWith("\n"));
+  const where = /^waiting for an agent on (127\.0\.0\.1:\d+)\n$/.exec(announced)?.[1] ?? announced;
   const connecting = await startAgent(t, `analytics: { sources: [{ tcp: ${where} }] }\n`);
   await eventually(() => (connecting.agent.variables.get("volts")?.updates ?? 0) >= 3);
   const volts = connecting.agent.variables.get("volts")?.value as number;
@@ -163,7 +165,26 @@ t.test("feed.py sets a variable over the gateway, and says so when nobody is the
   });
 });
 
-t.test("memory: keys and blocks", async (t) => {
+t.test("memory of a real agent", async (t) => {
+  const { agent } = await startAgent(t, "node: garage\n");
+  const printed = await python(
+    `
+with Client(sys.argv[1]) as agent:
+    agent.set("k", "größer", ttl_ms=60000)
+    print(json.dumps([agent.get("k"), agent.get("none"), agent.increment("n"), agent.delete("k", "n")]))
+    block = agent.malloc(100, ttl_ms=60000)
+    revision = agent.store(block, b"\\x00\\xff")
+    print(json.dumps([block.split(":")[0], list(agent.load(block))]))
+    print(json.dumps(code(lambda: agent.store(block, "x", if_revision=revision + 1))[:5]))
+    agent.free(block)
+    print(json.dumps(code(lambda: agent.load(block))[:7]))
+`,
+    agent.addresses["gateway"]!,
+  );
+  t.strictSame(printed, [["größer", null, 1, 2], ["garage", [0, 255]], "STALE", "UNKNOWN"]);
+});
+
+t.test("memory: keys and blocks, as they are asked for", async (t) => {
   const node = await startScriptedNode(t, ([verb]) => {
     const answers: Record<string, string> = {
       ...{ SET: "+OK\r\n", GET: "_\r\n", DEL: ":1\r\n", INCR: ":9223372036854775807\r\n" },

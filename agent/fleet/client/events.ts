@@ -10,13 +10,39 @@ export interface TailedEvent {
   readonly event: { readonly [name: string]: Value };
 }
 
+export interface GraphVertex {
+  readonly id: string;
+  readonly partakers: readonly string[];
+  readonly conversations: readonly (readonly string[])[];
+  /** Lamport times: when it was made, and when it last changed. */
+  readonly born: number;
+  readonly lamport: number;
+  readonly wallMs: number;
+}
+
+export interface GraphEdge {
+  readonly from: string;
+  readonly to: string;
+  readonly lamport: number;
+  readonly wallMs: number;
+}
+
+export interface EventGraph {
+  readonly node: string;
+  readonly lamport: number;
+  readonly vertices: readonly GraphVertex[];
+  readonly edges: readonly GraphEdge[];
+  /** The Lamport time from which the next part begins; null when this is the last. */
+  readonly next: number | null;
+}
+
 export interface EventVerbs {
   /** Makes an event, or adds partakers and their conversation to it. Resolves with its Lamport time, once it is on disk. */
   vertex(id: string | number, ...partakers: readonly string[]): Promise<number>;
   /** The second follows from the first. Resolves with the edge's Lamport time, once it is on disk. */
   edge(from: string | number, to: string | number, options?: { readonly lamport?: number }): Promise<number>;
   /** All events and edges, or a part of them from a Lamport time on. */
-  graph(options?: { readonly from?: number; readonly count?: number }): Promise<Value>;
+  graph(options?: { readonly from?: number; readonly count?: number }): Promise<EventGraph>;
   /** The same in the language of Graphviz. */
   dot(options?: { readonly from?: number; readonly count?: number }): Promise<string>;
   /** What an event, or what a device last did, follows from. */
@@ -34,7 +60,7 @@ export function createEventVerbs(hub: Hub): EventVerbs {
       return Number((await hub.ask("EVENT.EDGE", [String(from), String(to), ...optionWords({ LAMPORT: lamport })])).value);
     },
     async graph({ from, count } = {}) {
-      return (await hub.ask("EVENT.GRAPH", ["JSON", ...optionWords({ FROM: from, COUNT: count })])).value;
+      return JSON.parse(textIn((await hub.ask("EVENT.GRAPH", ["JSON", ...optionWords({ FROM: from, COUNT: count })])).value)) as EventGraph;
     },
     async dot({ from, count } = {}) {
       return textIn((await hub.ask("EVENT.GRAPH", ["DOT", ...optionWords({ FROM: from, COUNT: count })])).value);
