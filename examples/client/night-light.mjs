@@ -4,7 +4,7 @@
 //
 // It shows what a program must do that moves something: say what it wants again and again, each time for a short while only (the lease). When this program
 // ends, is stopped or loses its connection, nobody has to switch the lamp off: the lease ends, and the lamp makes itself safe.
-import { createClient } from "virgo-edge-agent/client";
+import { createClient } from "virgo-edge-agent";
 
 const DARK_LUX = 5;
 const LEASE_MS = 600;
