@@ -30,13 +30,16 @@ export function takeInput(accepted: Socket, buffer: Buffer, onData: (bytes: Buff
     accepted.on("data", onData);
     return accepted;
   }
+  // Requests of one kind are of one size.
+  let view = buffer;
   const options = {
     handle,
     allowHalfOpen: true,
     onread: {
       buffer,
       callback(count: number): boolean {
-        onData(buffer.subarray(0, count));
+        if (view.length !== count) view = buffer.subarray(0, count);
+        onData(view);
         return true;
       },
     },

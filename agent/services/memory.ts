@@ -107,11 +107,18 @@ export async function openMemoryService(around: MemoryServiceOptions): Promise<O
   if (options.spread && fleet !== undefined) cancels.push(startRenewing());
   let closed: Promise<void> | undefined;
 
-  function handle(request: Request, caller: Caller): Eventually<Reply> {
-    const handler = handlers.get(request.verb);
+  // Most requests have the verb of the one before.
+  let latestVerb = "";
+  let latestHandler: VerbHandler | undefined;
+
+  function handle({ verb, args }: Request, caller: Caller): Eventually<Reply> {
+    if (verb !== latestVerb) {
+      latestVerb = verb;
+      latestHandler = handlers.get(verb);
+    }
     try {
-      if (handler === undefined) throw new AgentError("UNKNOWN", `memory has no verb ${request.verb}`);
-      return handler(request.args, caller);
+      if (latestHandler === undefined) throw new AgentError("UNKNOWN", `memory has no verb ${verb}`);
+      return latestHandler(args, caller);
     } catch (thrown) {
       return errorReply(toAgentError(thrown));
     }

@@ -19,9 +19,14 @@ export function splitInline(line: ByteString): ByteString[] | undefined {
     if (at >= line.length) return words;
     const word = readWord(line, at);
     if (word === undefined) return undefined;
-    words.push(word.text);
+    words.push(inOnePiece(word.text));
     at = word.end;
   }
+}
+
+/** Text put together character by character is a chain of pieces, each larger than what is in it; whoever keeps the word keeps them all. */
+function inOnePiece(text: ByteString): ByteString {
+  return Buffer.from(text, "latin1").toString("latin1");
 }
 
 interface Word {

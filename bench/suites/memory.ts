@@ -26,6 +26,8 @@ const SETTLE_MS = 12_000;
 
 const REQUESTS_PER_WRITE = 500;
 
+const WARM_UP = 200_000;
+
 /** Two lines for each word and one for their number. */
 const LINES = { set: 7, get: 5 };
 
@@ -36,8 +38,8 @@ function setRequest(index: number): string {
   return `*3\r\n$3\r\nSET\r\n$${key.length}\r\n${key}\r\n$${value.length}\r\n${value}\r\n`;
 }
 
-/** Stores `count` values under keys of their own. */
-async function store(port: number, count: number): Promise<void> {
+/** Stores `count` values under keys of their own, or again and again under the first `keys`. */
+async function store(port: number, count: number, keys = count): Promise<void> {
   const socket = connect({ port, host: "127.0.0.1", noDelay: true });
   await once(socket, "connect");
   let missing = 0;
@@ -53,7 +55,7 @@ async function store(port: number, count: number): Promise<void> {
     const answered = new Promise<void>((resolve) => {
       wake = resolve;
     });
-    socket.write(Array.from({ length: some }, (_, i) => setRequest(done + i)).join(""), "latin1");
+    socket.write(Array.from({ length: some }, (_, i) => setRequest((done + i) % keys)).join(""), "latin1");
     await answered;
   }
   socket.destroy();
@@ -71,8 +73,8 @@ async function redisUsedBytes(port: number): Promise<number> {
 
 /** What one stored value adds to the process, its key and everything about it included. */
 async function bytesPerValue(server: Measured, count: number): Promise<number> {
-  // What the first values make the process fetch for good is not counted.
-  await store(server.port, REQUESTS_PER_WRITE);
+  // What the process fetches for the requests themselves, and keeps, is not counted.
+  await store(server.port, WARM_UP, REQUESTS_PER_WRITE);
   await wait(SETTLE_MS);
   const before = residentBytes(server.pid);
   await store(server.port, count);

@@ -159,6 +159,49 @@ t.test("more words than the table of words holds come out as they went in", (t) 
   t.end();
 });
 
+t.test("short requests, whole and byte by byte, are what they are however long their words", (t) => {
+  const open = createRespFactory({ maxRequestBytes: 3000, maxRequestArgs: 16 });
+  for (const length of [0, 1, 3, 4, 5, 9, 10, 31, 32, 33, 99, 100, 999, 1000, 1400]) {
+    const word = "w".repeat(length);
+    const bytes = [array("ping"), array("GET", word), array("SET", word, word), array("SET", word, word, "NX"), array("get", "x")].join("");
+    const expected = [
+      { verb: "PING", args: [] },
+      { verb: "GET", args: [word] },
+      { verb: "SET", args: [word, word] },
+      { verb: "SET", args: [word, word, "NX"] },
+      { verb: "GET", args: ["x"] },
+    ];
+    const whole = Buffer.from(bytes, "latin1");
+    t.strictSame(hear([whole], open), { requests: expected, failure: "" }, `${length} bytes, whole`);
+    t.strictSame(
+      hear(
+        [...whole].map((byte) => Buffer.from([byte])),
+        open,
+      ),
+      { requests: expected, failure: "" },
+      `${length} bytes, one by one`,
+    );
+    const cut = whole.length - 3;
+    t.strictSame(hear([whole.subarray(0, cut), whole.subarray(cut)], open), { requests: expected, failure: "" }, `${length} bytes, in two`);
+  }
+  const stale = open();
+  stale.push(Buffer.from(array("SET", "a", "b".repeat(500)).slice(0, -2)));
+  t.strictSame(stale.push(Buffer.from(`\r\n*1\r\n$4\r\nPI`)).length, 1);
+  t.strictSame(stale.push(Buffer.from("NG\r\n")), [{ verb: "PING", args: [] }], "bytes of an earlier request are not taken for the rest");
+  t.match(hear([Buffer.from(array("SET", "k".repeat(999), "v".repeat(999), "x".repeat(999)))], open).failure, /^LIMIT /);
+  const small = createRespFactory({ maxRequestBytes: 100, maxRequestArgs: 16 });
+  t.match(hear([Buffer.from(array("SET", "k".repeat(40), "v".repeat(40)))], small).failure, /^LIMIT /, "short words count as well");
+  t.match(hear([Buffer.from(array("GET", "k".repeat(90)))], small).failure, /^LIMIT /);
+  t.end();
+});
+
+t.test("tokens are not kept in the table of words", (t) => {
+  const codec = openCodec();
+  for (let i = 0; i < 3; i++) t.strictSame(codec.push(Buffer.from(array("auth", "secret"))), [{ verb: "AUTH", args: ["secret"] }]);
+  t.strictSame(codec.push(Buffer.from(array("hello", "3"))), [{ verb: "HELLO", args: ["3"] }]);
+  t.end();
+});
+
 t.test("inline quoting is that of Redis", (t) => {
   const lines: readonly (readonly [string, readonly string[] | undefined])[] = [
     ["a  b\tc", ["a", "b", "c"]],

@@ -28,7 +28,7 @@ export const memoryOptionsSchema = z.strictObject({
     .default(64 * MIB)
     .describe("bytes one caller may hold in blocks"),
   maxBlocks: z.int().min(1).max(10_000_000).default(100_000).describe("blocks allocated at once"),
-  maxKeys: z.int().min(1).max(100_000_000).default(1_000_000).describe("keys kept at once"),
+  maxKeys: z.int().min(1).max(16_000_000).default(1_000_000).describe("keys kept at once"),
   maxListed: z.int().min(1).max(1_000_000).default(10_000).describe("keys one KEYS or SCAN answers"),
   durable: z.boolean().default(false).describe("whether what is in no pool is on disk when acknowledged"),
   pools: z.record(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/), poolSchema).default({}),
