@@ -41,11 +41,11 @@ t.test(
     const small = bulkOf(await garage.ask("MALLOC 100"));
     await garage.ask(`SETM ${small} here`);
     await barn.agent.stop();
-      const replies = await Promise.all(vuids.map((vuid) => garage.ask(`GETM ${vuid}`)));
+    const replies = await Promise.all(vuids.map((vuid) => garage.ask(`GETM ${vuid}`)));
     const lost = replies.filter((reply) => reply.startsWith("-"));
     t.ok(lost.length > 0, "some had a chunk there");
     for (const reply of lost) t.match(reply, /^-IO .*barn/, "the node is named");
-      t.equal(bulkOf(await garage.ask(`GETM ${small}`)), "here", "what lies here is not affected");
+    t.equal(bulkOf(await garage.ask(`GETM ${small}`)), "here", "what lies here is not affected");
     t.match(await garage.ask("MALLOC 100"), /^\$/, "and neither is what is allocated next");
   },
 );
