@@ -90,7 +90,7 @@ export async function openMemoryService(around: MemoryServiceOptions): Promise<O
     remainingMs: (block) => (block.deadlineMs === undefined ? undefined : Math.ceil(block.deadlineMs - clock.monotonicMs())),
   });
   const config = { save: "", appendonly: isDurable ? "yes" : "no", maxmemory: String(options.maxBytes), databases: "1" };
-  const sets = [createKeyVerbs(keyspace, clock, counts), createSpaceVerbs({ keyspace, maxListed: options.maxListed, config }), blockVerbs];
+  const sets = [createKeyVerbs({ keyspace, clock, counts, options }), createSpaceVerbs({ keyspace, options, config }), blockVerbs];
   const classicVerbs = createClassicVerbs(blockVerbs, {
     addressWidth: around.classic.addressWidth,
     queue: options.useAsKingcobraService ? around.queue : undefined,

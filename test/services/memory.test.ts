@@ -186,7 +186,7 @@ t.test("KEYS lists what matches up to a limit, SCAN everything in parts", async 
   for (let i = 0; i < 250; i++) now(`SET key:${i} x`);
   t.same((now("KEYS key:1?") as string[]).length, 10);
   t.same(now("KEYS none*"), []);
-  t.match(now("KEYS *"), /^-LIMIT more than 100 keys match; memory.maxListed is 100: use SCAN/);
+  t.match(now("KEYS *"), /^-LIMIT KEYS: more than 100 keys match; memory.maxListed is 100: use SCAN/);
   const seen = new Set<string>();
   let cursor = "0";
   do {
@@ -210,12 +210,38 @@ t.test("KEYS lists what matches up to a limit, SCAN everything in parts", async 
 });
 
 t.test("FLUSHDB is for operators", async (t) => {
-  const { now } = await openMemory(t);
+  const { now, say, figures } = await openMemory(t);
   now("MSET a 1 b 2");
   t.match(now("FLUSHDB", callerNamed("rule", { priority: 10, maxPriority: 10 })), /^-DENIED FLUSHDB is for operators/);
   t.equal(now("DBSIZE"), 2);
-  t.equal(now("FLUSHDB"), "+OK");
+  for (let i = 0; i < 12_000; i++) now(`SET key:${i} x`);
+  t.equal(await say("FLUSHDB"), "+OK");
   t.equal(now("DBSIZE"), 0);
+  t.equal(figures()["bytes"], 0);
+});
+
+t.test("no answer is larger than it may be, and no value", async (t) => {
+  const { now } = await openMemory(t, { maxValueBytes: 1024, maxReplyBytes: 3000, maxListed: 10 });
+  const value = "x".repeat(1024);
+  t.equal(now(`SET a ${value}`), "+OK");
+  const refused = /^-LIMIT \w+: a value of 102[56] bytes is refused; memory.maxValueBytes is 1024/;
+  for (const line of [`SET a ${value}x`, "APPEND a x", `SETEX a 1 ${value}x`, `MSET b 1 a ${value}x`, `SETNX b ${value}x`, `APPEND a xx`]) {
+    t.match(now(line), refused, line.slice(0, 10));
+  }
+  t.equal(now("EXISTS b"), 0);
+  t.same(now("MGET a a"), [value, value]);
+  t.equal(now("MGET a a a"), "-LIMIT MGET: an answer of 3072 bytes is refused; memory.maxReplyBytes is 3000");
+  const long = (i: number) => `${i}:`.padEnd(1000, "k");
+  now("DEL a");
+  for (let i = 0; i < 5; i++) now(`SET ${long(i)} x`);
+  t.equal(now("KEYS *"), "-LIMIT KEYS: memory.maxReplyBytes is 3000: use SCAN");
+  const [cursor, some] = now("SCAN 0 COUNT 10") as [string, string[]];
+  t.equal(some.length, 3);
+  t.same((now(`SCAN ${cursor} COUNT 10`) as unknown[])[0], "0");
+  t.match(now(`KEYS ${"*a".repeat(200)}`), "-LIMIT KEYS: a pattern of 400 bytes is refused; it may have 256");
+  t.match(now(`SCAN 0 MATCH ${"x".repeat(257)}`), /^-LIMIT SCAN: a pattern of 257 bytes/);
+  for (let i = 0; i < 100; i++) now(`SET few:${i} x`);
+  t.match(now("KEYS none"), "-LIMIT KEYS looks at 100 keys (10 × memory.maxListed), and there are 105: use SCAN");
 });
 
 t.test("quotas of keys: bytes, number, and those of each pool", async (t) => {

@@ -6,8 +6,9 @@ import { flat } from "./part.ts";
 import { parseSetOptions, SET_USAGE, type SetOptions } from "./set-options.ts";
 import type { Clock } from "../../contract/clock.ts";
 import type { ByteString, Caller, Reply, VerbDoc } from "../../contract/request.ts";
-import type { Eventually, Value } from "../../contract/value.ts";
+import type { Eventually } from "../../contract/value.ts";
 import type { Change, Keyspace, Plan } from "./keyspace.ts";
+import type { MemoryOptions } from "./options.ts";
 import type { Entry } from "./space.ts";
 
 export type VerbHandler = (args: readonly ByteString[], caller: Caller) => Eventually<Reply>;
@@ -49,8 +50,16 @@ const DOCS: readonly VerbDoc[] = [
   { verb: "PERSIST", usage: "key", summary: "let it not expire; 1 when it would have" },
 ];
 
+export interface KeyVerbsOptions {
+  readonly keyspace: Keyspace;
+  readonly clock: Clock;
+  /** Counted by whatever reads values. */
+  readonly counts: { hits: number; misses: number };
+  readonly options: Pick<MemoryOptions, "maxValueBytes" | "maxReplyBytes">;
+}
+
 /** The verbs about single keys, with the replies of Redis. */
-export function createKeyVerbs(keyspace: Keyspace, clock: Clock, counts: { hits: number; misses: number }): VerbSet {
+export function createKeyVerbs({ keyspace, clock, counts, options }: KeyVerbsOptions): VerbSet {
   const spaceOf = keyspace.spaces.of;
   const { find, put, run } = keyspace;
 
@@ -75,6 +84,7 @@ export function createKeyVerbs(keyspace: Keyspace, clock: Clock, counts: { hits:
     const [key, value] = args;
     if (key === undefined || value === undefined) throw wrongCount("SET", args, 2, Infinity);
     if (caller.permits !== undefined) permit(caller, key);
+    if (value.length > options.maxValueBytes) throw tooLong("SET", value.length);
     if (args.length > 2) return setWith(key, value, parseSetOptions(args, clock));
     const space = spaceOf(key);
     if (space.durable) return run([key], () => ({ changes: [{ key, value }], reply: OK }));
@@ -100,6 +110,7 @@ export function createKeyVerbs(keyspace: Keyspace, clock: Clock, counts: { hits:
       expectArgs(verb, args, 3);
       const [key, ttl, value] = args as [ByteString, ByteString, ByteString];
       permit(caller, key);
+      if (value.length > options.maxValueBytes) throw tooLong(verb, value.length);
       const deadlineMs = clock.monotonicMs() + ttlMs(verb, ttl, unitMs);
       return run([key], () => ({ changes: [{ key, value, deadlineMs }], reply: OK }));
     };
@@ -132,7 +143,10 @@ export function createKeyVerbs(keyspace: Keyspace, clock: Clock, counts: { hits:
       const changes: Change[] = [];
       for (let i = 0; i < args.length; i += 2) changes.push({ key: args[i] as ByteString, value: args[i + 1] });
       const keys = changes.map(({ key }) => key);
-      for (const key of keys) permit(caller, key);
+      for (const { key, value = "" } of changes) {
+        permit(caller, key);
+        if (value.length > options.maxValueBytes) throw tooLong(verb, value.length);
+      }
       return run(keys, () => plan(keys, changes));
     };
   }
@@ -178,17 +192,34 @@ export function createKeyVerbs(keyspace: Keyspace, clock: Clock, counts: { hits:
     return { changes: there.map((key) => ({ key, value: undefined })), reply: valueReply(there.length) };
   }
 
-  function listed(key: ByteString): Value {
-    const entry = find(key);
-    if (entry === undefined) counts.misses += 1;
-    else counts.hits += 1;
-    return entry === undefined ? null : Buffer.from(entry.value, "latin1");
+  function tooLong(verb: string, length: number): AgentError {
+    return new AgentError("LIMIT", `${verb}: a value of ${length} bytes is refused; memory.maxValueBytes is ${options.maxValueBytes}`);
   }
+
+  /** The values of many keys; of what is too much for one answer nothing is copied. */
+  function listed(keys: readonly ByteString[]): Plan {
+    const entries = keys.map((key) => find(key));
+    const bytes = entries.reduce((sum, entry) => sum + (entry?.value.length ?? 0), 0);
+    if (bytes > options.maxReplyBytes) {
+      throw new AgentError("LIMIT", `MGET: an answer of ${bytes} bytes is refused; memory.maxReplyBytes is ${options.maxReplyBytes}`);
+    }
+    const found = entries.filter((entry) => entry !== undefined).length;
+    counts.hits += found;
+    counts.misses += entries.length - found;
+    return { reply: valueReply(entries.map((entry) => (entry === undefined ? null : Buffer.from(entry.value, "latin1")))) };
+  }
+
+  const setAllAbsent = pairs("MSETNX", (keys, changes) =>
+    keys.some((key) => find(key) !== undefined) ? { reply: ZERO } : { changes, reply: ONE },
+  );
 
   const handlers: Record<string, VerbHandler> = {
     GET: get,
     SET: set,
-    SETNX: one("SETNX", 2, (key, entry, value) => (entry === undefined ? { changes: [{ key, value }], reply: ONE } : { reply: ZERO })),
+    SETNX(args, caller) {
+      expectArgs("SETNX", args, 2);
+      return setAllAbsent(args, caller);
+    },
     SETEX: setFor("SETEX", 1000),
     PSETEX: setFor("PSETEX", 1),
     GETREV: one("GETREV", 1, (_key, entry) => ({
@@ -203,12 +234,14 @@ export function createKeyVerbs(keyspace: Keyspace, clock: Clock, counts: { hits:
     TYPE: one("TYPE", 1, (_key, entry) => ({ reply: { kind: "status", text: entry === undefined ? "none" : "string" } })),
     STRLEN: one("STRLEN", 1, (_key, entry) => ({ reply: valueReply(entry?.value.length ?? 0) })),
     APPEND: one("APPEND", 2, (key, entry, more) => {
+      const length = (entry?.value.length ?? 0) + more.length;
+      if (length > options.maxValueBytes) throw tooLong("APPEND", length);
       const value = flat((entry?.value ?? "") + more);
       return { changes: [{ key, value, deadlineMs: keyspace.deadlineOf(key) }], reply: valueReply(value.length) };
     }),
-    MGET: many("MGET", (keys) => ({ reply: valueReply(keys.map(listed)) })),
+    MGET: many("MGET", listed),
     MSET: pairs("MSET", (_keys, changes) => ({ changes, reply: OK })),
-    MSETNX: pairs("MSETNX", (keys, changes) => (keys.some((key) => find(key) !== undefined) ? { reply: ZERO } : { changes, reply: ONE })),
+    MSETNX: setAllAbsent,
     INCR: increment("INCR", 1, false),
     DECR: increment("DECR", -1, false),
     INCRBY: increment("INCRBY", 1, true),

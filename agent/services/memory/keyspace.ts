@@ -71,6 +71,7 @@ export function createKeyspace({ spaces, maxKeys, clock, log, nextRevision, ledg
   let size = 0;
   let expired = 0;
   let revision = 0;
+  let sweptForRoomMs = -Infinity;
   let swept: Iterator<readonly [Space, ByteString, number]> | undefined;
 
   function remove(space: Space, key: ByteString, entry: Entry): void {
@@ -109,7 +110,11 @@ export function createKeyspace({ spaces, maxKeys, clock, log, nextRevision, ledg
 
   /** Throws FULL; removes what has expired before it does. */
   function makeRoom(space: Space, bytes: number, keys: number): void {
-    if (space.bytes + bytes > space.maxBytes || size + keys > maxKeys) sweep(SWEPT_FOR_ROOM);
+    const nowMs = clock.monotonicMs();
+    if ((space.bytes + bytes > space.maxBytes || size + keys > maxKeys) && nowMs >= sweptForRoomMs + SWEPT_EVERY_MS) {
+      sweptForRoomMs = nowMs;
+      sweep(SWEPT_FOR_ROOM);
+    }
     admit(space, bytes);
     if (size + keys > maxKeys) throw new AgentError("FULL", `${size} keys are kept; memory.maxKeys is ${maxKeys}`);
   }
@@ -278,3 +283,6 @@ export function createKeyspace({ spaces, maxKeys, clock, log, nextRevision, ledg
 
 /** Keys looked at for expired ones before FULL is answered. */
 const SWEPT_FOR_ROOM = 10_000;
+
+/** But not for every request that finds no room. */
+const SWEPT_EVERY_MS = 10;

@@ -29,6 +29,18 @@ export const memoryOptionsSchema = z.strictObject({
     .describe("bytes one caller may hold in blocks"),
   maxBlocks: z.int().min(1).max(10_000_000).default(100_000).describe("blocks allocated at once"),
   maxKeys: z.int().min(1).max(16_000_000).default(1_000_000).describe("keys kept at once"),
+  maxValueBytes: z
+    .int()
+    .min(1024)
+    .max(512 * MIB)
+    .default(MIB)
+    .describe("bytes of one value under a key, also when APPEND makes it longer"),
+  maxReplyBytes: z
+    .int()
+    .min(1024)
+    .max(512 * MIB)
+    .default(4 * MIB)
+    .describe("bytes of values or keys in one answer of MGET, KEYS or SCAN"),
   maxListed: z.int().min(1).max(1_000_000).default(10_000).describe("keys one KEYS or SCAN answers"),
   durable: z.boolean().default(false).describe("whether what is in no pool is on disk when acknowledged"),
   pools: z.record(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/), poolSchema).default({}),

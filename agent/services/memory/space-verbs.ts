@@ -7,6 +7,7 @@ import type { ByteString, Caller, Reply, VerbDoc } from "../../contract/request.
 import type { Eventually } from "../../contract/value.ts";
 import type { VerbHandler, VerbSet } from "./key-verbs.ts";
 import type { Keyspace } from "./keyspace.ts";
+import type { MemoryOptions } from "./options.ts";
 
 const DOCS: readonly VerbDoc[] = [
   { verb: "KEYS", usage: "pattern", summary: "keys that match; LIMIT when there are too many: SCAN" },
@@ -23,16 +24,25 @@ const MAX_CURSORS = 1024;
 const SCAN_USAGE = "cursor [MATCH pattern] [COUNT n]";
 const DEFAULT_COUNT = 10;
 
+/** Longer patterns mean nothing, and would take long. */
+const MAX_PATTERN_BYTES = 256;
+
+/** KEYS looks at so many keys for each it may list: other requests wait for as long as that takes. */
+const LOOKED_AT_PER_LISTED = 10;
+
+/** Keys deleted before others have their turn. */
+const FLUSHED_AT_ONCE = 5000;
+
 export interface SpaceVerbsOptions {
   readonly keyspace: Keyspace;
-  /** Keys one answer may list. */
-  readonly maxListed: number;
+  readonly options: Pick<MemoryOptions, "maxListed" | "maxReplyBytes">;
   /** What CONFIG GET answers. */
   readonly config: Readonly<Record<string, string>>;
 }
 
 /** The verbs about all keys together. */
-export function createSpaceVerbs({ keyspace, maxListed, config }: SpaceVerbsOptions): VerbSet {
+export function createSpaceVerbs({ keyspace, options, config }: SpaceVerbsOptions): VerbSet {
+  const { maxListed, maxReplyBytes } = options;
   const cursors = new Map<number, Iterator<ByteString>>();
   let lastCursor = 0;
 
@@ -46,16 +56,27 @@ export function createSpaceVerbs({ keyspace, maxListed, config }: SpaceVerbsOpti
 
   function keys(args: readonly ByteString[], caller: Caller): Reply {
     expectArgs("KEYS", args, 1);
-    const matches = createGlob(args[0] as ByteString);
+    const matches = pattern("KEYS", args[0] as ByteString);
+    const most = LOOKED_AT_PER_LISTED * maxListed;
+    if (keyspace.size > most) {
+      throw new AgentError("LIMIT", `KEYS looks at ${most} keys (10 × memory.maxListed), and there are ${keyspace.size}: use SCAN`);
+    }
     const found: Buffer[] = [];
+    let bytes = 0;
     for (const key of everyKey()) {
       if (!isSeen(key, matches, caller)) continue;
-      if (found.length === maxListed) {
-        throw new AgentError("LIMIT", `more than ${maxListed} keys match; memory.maxListed is ${maxListed}: use SCAN`);
-      }
+      bytes += key.length;
+      if (found.length === maxListed || bytes > maxReplyBytes) throw tooMany(found.length === maxListed);
       found.push(Buffer.from(key, "latin1"));
     }
     return valueReply(found);
+  }
+
+  function tooMany(isCount: boolean): AgentError {
+    const limit = isCount
+      ? `more than ${maxListed} keys match; memory.maxListed is ${maxListed}`
+      : `memory.maxReplyBytes is ${maxReplyBytes}`;
+    return new AgentError("LIMIT", `KEYS: ${limit}: use SCAN`);
   }
 
   /** Takes the cursor, so that none is used twice: whoever asks again after a lost answer must not miss what was in it. */
@@ -82,16 +103,19 @@ export function createSpaceVerbs({ keyspace, maxListed, config }: SpaceVerbsOpti
     let count = Math.min(DEFAULT_COUNT, maxListed);
     const words = wordsOf("SCAN", args, 1, SCAN_USAGE);
     for (let word = words.next(); word !== undefined; word = words.next()) {
-      if (word === "MATCH") matches = createGlob(words.value());
+      if (word === "MATCH") matches = pattern("SCAN", words.value());
       else if (word === "COUNT") count = wholeNumber(words.value(), "SCAN: COUNT", 1, maxListed);
       else words.unknown();
     }
     const cursor = takeCursor(args[0] as ByteString);
     const found: Buffer[] = [];
-    for (let looked = 0; looked < count; looked++) {
+    let bytes = 0;
+    for (let looked = 0; looked < count && bytes < maxReplyBytes; looked++) {
       const { value, done } = cursor.next() as IteratorResult<ByteString, undefined>;
       if (done === true) return valueReply(["0", found]);
-      if (isSeen(value, matches, caller)) found.push(Buffer.from(value, "latin1"));
+      if (!isSeen(value, matches, caller)) continue;
+      bytes += value.length;
+      found.push(Buffer.from(value, "latin1"));
     }
     return valueReply([String(keepCursor(cursor)), found]);
   }
@@ -102,8 +126,18 @@ export function createSpaceVerbs({ keyspace, maxListed, config }: SpaceVerbsOpti
     if ((caller.maxPriority ?? caller.priority) < PRIORITY.operator) {
       throw new AgentError("DENIED", `FLUSHDB is for operators: priority ${PRIORITY.operator}, ${caller.name} has ${caller.priority}`);
     }
-    const all = [...everyKey()];
-    return keyspace.run(all, () => ({ changes: all.map((key) => ({ key, value: undefined })), reply: OK }));
+    return flushAll([...everyKey()]);
+  }
+
+  /** Keys that are set while it goes on may stay. */
+  async function flushAll(all: readonly ByteString[]): Promise<Reply> {
+    for (let at = 0; at < all.length; at += FLUSHED_AT_ONCE) {
+      const some = all.slice(at, at + FLUSHED_AT_ONCE);
+      const reply = await keyspace.run(some, () => ({ changes: some.map((key) => ({ key, value: undefined })), reply: OK }));
+      if (reply.kind === "error") return reply;
+      await turn();
+    }
+    return OK;
   }
 
   function select(args: readonly ByteString[]): Reply {
@@ -134,4 +168,16 @@ export function createSpaceVerbs({ keyspace, maxListed, config }: SpaceVerbsOpti
     CONFIG: configure,
   };
   return { docs: DOCS, handlers };
+}
+
+function pattern(verb: string, text: ByteString): (key: ByteString) => boolean {
+  if (text.length <= MAX_PATTERN_BYTES) return createGlob(text);
+  throw new AgentError("LIMIT", `${verb}: a pattern of ${text.length} bytes is refused; it may have ${MAX_PATTERN_BYTES}`);
+}
+
+/** Lets timers and other connections have their turn. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
