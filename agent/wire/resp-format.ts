@@ -10,6 +10,9 @@ export type RespVersion = 2 | 3;
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
 
+/** `$3\r\n` for the lengths most values have. */
+const HEADS: readonly string[] = Array.from({ length: 256 }, (_, length) => `$${length}\r\n`);
+
 /** Writes a reply. Errors are one line: `-CODE text`. */
 export function formatReply(reply: Reply, version: RespVersion, sink: ByteSink): void {
   if (reply.kind === "value") formatAnswer(reply, version, sink);
@@ -18,7 +21,7 @@ export function formatReply(reply: Reply, version: RespVersion, sink: ByteSink):
 }
 
 function formatAnswer({ value, raw }: Extract<Reply, { kind: "value" }>, version: RespVersion, sink: ByteSink): void {
-  if (raw === true && typeof value === "string") sink.latin1(`$${value.length}\r\n${value}\r\n`);
+  if (raw === true && typeof value === "string") sink.latin1(`${HEADS[value.length] ?? `$${value.length}\r\n`}${value}\r\n`);
   else formatValue(value, version, sink);
 }
 
