@@ -159,7 +159,10 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       ...sources.flatMap(({ bound }) => (bound === undefined ? [] : [["analytics", bound] as const])),
     ]);
     const listenFile = join(stateFolder, "listen.json");
-    await writeWhole(listenFile, `${JSON.stringify(addresses)}\n`);
+    // Devices must be served also on a full disk; only the command line has to be told the port then.
+    await writeWhole(listenFile, `${JSON.stringify(addresses)}\n`).catch((error: unknown) => {
+      log.error({ file: listenFile, err: error, ...addresses }, "cannot write what was bound; name the agent with --host and --port");
+    });
     closers.push(() => rm(listenFile, { force: true }));
     // Nothing new is ordered and what moves is made safe before anything else is closed.
     closers.push(async () => {

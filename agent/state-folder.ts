@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { access, mkdir, realpath, rename, writeFile } from "node:fs/promises";
+import { access, mkdir, open, realpath, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 
 import { AgentError, messageOf } from "./contract/errors.ts";
@@ -48,8 +48,25 @@ export async function lockStateFolder(folder: string): Promise<() => Promise<voi
     });
 }
 
-/** Whoever reads the file finds all of it or nothing. */
+/** Whoever reads the file finds all of it or nothing; except on a full disk, where it is written over what is there. */
 export async function writeWhole(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.new`, text);
-  await rename(`${file}.new`, file);
+  try {
+    await writeFile(`${file}.new`, text);
+    await rename(`${file}.new`, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+    await rm(`${file}.new`, { force: true });
+    await writeOver(file, text);
+  }
+}
+
+/** Takes no room that the file does not have already, if it is long enough. */
+async function writeOver(file: string, text: string): Promise<void> {
+  const handle = await open(file, "r+");
+  try {
+    await handle.write(text, 0);
+    await handle.truncate(Buffer.byteLength(text));
+  } finally {
+    await handle.close();
+  }
 }

@@ -7,7 +7,7 @@ import { errorReply } from "../contract/request.ts";
 import { abilitiesOf, type Abilities } from "./abilities.ts";
 import { createBalancer, type Candidate } from "./balancer.ts";
 import { readNodeList, weightsOf, type NodeEntry } from "./conf.ts";
-import { createRemoteNode, type Health, type RemoteNode } from "./node.ts";
+import type { createRemoteNode, Health, RemoteNode } from "./node.ts";
 import { createPrg } from "./prg.ts";
 import { GATEWAY_PORT, parseTarget, targetText, type Target } from "./target.ts";
 import type { Clock } from "../contract/clock.ts";
@@ -59,6 +59,13 @@ export interface OpenFleet extends Fleet {
 /** Nothing was asked by anybody in particular. */
 const NO_SIGNAL = new AbortController().signal;
 
+type CreateNode = typeof createRemoteNode;
+
+/** What connects is loaded only where there is somebody to connect to. */
+async function connecting(): Promise<CreateNode> {
+  return (await import("./node.ts")).createRemoteNode;
+}
+
 /**
  * The other nodes of the configuration and of its virgo_client.conf. Connects to none before it is asked. Rejects ARGUMENT for an address that is none or a node
  * that wants TLS where there is none, IO for a file that cannot be read.
@@ -84,10 +91,11 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
     await token();
     const target = addressOf(name, configured.address);
     const tls = configured.tls ? setup.tls : undefined;
-    nodes.set(name, createRemoteNode({ name, target, named: true, tls, user, token, options, clock, log, random }));
+    const create = await connecting();
+    nodes.set(name, create({ name, target, named: true, tls, user, token, options, clock, log, random }));
     weights.set(name, 1);
   }
-  if (options.clientConf !== undefined) addListed(options.clientConf);
+  if (options.clientConf !== undefined) addListed(options.clientConf, await connecting());
   if (options.cloudConf !== undefined) {
     const { entries, notes } = readNodeList(options.cloudConf);
     log.info(
@@ -97,19 +105,19 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
   }
 
   /** An entry for a configured node's address, or for this node, is weight for that one. */
-  function addListed(file: string): void {
+  function addListed(file: string, create: CreateNode): void {
     const { entries, notes } = readNodeList(file);
     for (const note of notes) log.info({ file }, note);
     const counted = new Map<string, number>();
     for (const entry of entries) {
-      const name = nameOf(entry);
+      const name = nameOf(entry, create);
       counted.set(name, (counted.get(name) ?? 0) + 1);
     }
     for (const [name, weight] of counted) weights.set(name, weight);
     log.info({ file, weights: Object.fromEntries(weightsOf(entries)) }, "virgo_client.conf was read");
   }
 
-  function nameOf(entry: NodeEntry): string {
+  function nameOf(entry: NodeEntry, create: CreateNode): string {
     // With a port it may be another agent on this machine.
     if (entry.port === undefined && isOwnAddress(entry.host)) return self;
     const target = { host: entry.host, port: entry.port ?? GATEWAY_PORT };
@@ -118,7 +126,7 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
       if (node.address === address || (entry.port === undefined && hostOf(node.address) === entry.host)) return node.name;
     }
     const token = () => Promise.resolve(undefined);
-    const remote = createRemoteNode({
+    const remote = create({
       ...{ name: entry.text, target, named: false, tls: undefined, user: undefined, token },
       ...{ options, clock, log, random },
     });
