@@ -3,21 +3,21 @@ import type { EventKind, Journal, JournalEvent } from "../contract/journal.ts";
 
 const KEPT_EVENTS = 65_536;
 
-/** The newest events, in arrays that are allocated once: recording copies references and numbers, nothing else. */
+/** The newest events, in columns that grow until `kept` and are written over from then on: recording copies references and numbers, nothing else. */
 export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal {
   const wallMs = new Float64Array(kept);
   const causes = new Float64Array(kept);
-  const kinds = new Array<EventKind>(kept).fill("open");
-  const subjects = new Array<string>(kept).fill("");
-  const callers = new Array<string>(kept).fill("");
-  const details = new Array<string>(kept).fill("");
+  const kinds: EventKind[] = [];
+  const subjects: string[] = [];
+  const callers: string[] = [];
+  const details: string[] = [];
   let listeners: readonly ((event: JournalEvent) => void)[] = [];
   let recorded = 0;
 
   const isKept = (id: number): boolean => id > 0 && id <= recorded && id > recorded - kept;
 
   function at(id: number): JournalEvent {
-    const slot = id % kept;
+    const slot = (id - 1) % kept;
     return {
       id,
       wallMs: wallMs[slot] ?? 0,
@@ -41,7 +41,7 @@ export function createJournal(clock: Clock, kept: number = KEPT_EVENTS): Journal
     },
     record(kind, subject, caller, detail, cause = 0) {
       const id = ++recorded;
-      const slot = id % kept;
+      const slot = (id - 1) % kept;
       const nowMs = clock.wallMs();
       wallMs[slot] = nowMs;
       causes[slot] = cause;
