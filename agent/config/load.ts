@@ -103,59 +103,63 @@ function checkBoard(source: YamlSource, spec: unknown): { readonly value: BoardC
 
 /** What is right by itself and wrong together. */
 function contradictions(source: YamlSource, config: RawConfig): readonly Problem[] {
-  const problems: Problem[] = [];
+  return [
+    ...listenerProblems(source, config),
+    ...replyProblems(source, config),
+    ...userProblems(source, config),
+    ...boundProblems(source, config),
+  ];
+}
+
+function* listenerProblems(source: YamlSource, { listen, tls }: RawConfig): Generator<Problem> {
   const taken = new Map<string, string>();
-  for (const [name, address] of Object.entries(config.listen)) {
+  for (const [name, address] of Object.entries(listen)) {
     if (address === false) continue;
     const first = taken.get(address);
-    if (first === undefined || address.endsWith(":0")) taken.set(address, name);
-    else
-      problems.push(
-        source.problem(
-          ["listen", name],
-          "value",
-          `listen.${first} and listen.${name} are both ${address}`,
-          "give one of them another port",
-        ),
-      );
+    if (first === undefined || address.endsWith(":0")) {
+      taken.set(address, name);
+      continue;
+    }
+    const reason = `listen.${first} and listen.${name} are both ${address}`;
+    yield source.problem(["listen", name], "value", reason, "give one of them another port");
   }
-  if (config.listen.secure !== false && config.tls === undefined) {
-    problems.push(
-      source.problem(
-        ["listen", "secure"],
-        "value",
-        "listen.secure needs tls, which is not there",
-        "name certificate, key and ca under tls; virgo cert makes them",
-      ),
-    );
+  if (listen.secure === false || tls !== undefined) return;
+  yield source.problem(
+    ["listen", "secure"],
+    "value",
+    "listen.secure needs tls, which is not there",
+    "name certificate, key and ca under tls; virgo cert makes them",
+  );
+}
+
+function* replyProblems(source: YamlSource, { limits: { maxOutputBytes }, ...config }: RawConfig): Generator<Problem> {
+  for (const section of ["events", "memory"] as const) {
+    const { maxReplyBytes } = config[section];
+    if (maxReplyBytes < maxOutputBytes) continue;
+    const reason = `${section}.maxReplyBytes is ${maxReplyBytes}, not below limits.maxOutputBytes, ${maxOutputBytes}: such a reply would disconnect its client`;
+    yield source.problem([section, "maxReplyBytes"], "value", reason, "make one of them smaller or the other larger");
   }
+}
+
+function* userProblems(source: YamlSource, { auth }: RawConfig): Generator<Problem> {
   const names = new Map<string, number>();
-  for (const [index, user] of config.auth.users.entries()) {
-    const first = names.get(user.name);
-    if (first === undefined) names.set(user.name, index);
-    else
-      problems.push(
-        source.problem(
-          ["auth", "users", index, "name"],
-          "value",
-          `auth.users[${first}] is called ${user.name} too`,
-          "give each user a name of its own",
-        ),
-      );
+  for (const [index, { name }] of auth.users.entries()) {
+    const first = names.get(name);
+    if (first === undefined) {
+      names.set(name, index);
+      continue;
+    }
+    const reason = `auth.users[${first}] is called ${name} too`;
+    yield source.problem(["auth", "users", index, "name"], "value", reason, "give each user a name of its own");
   }
-  for (const [name, variable] of Object.entries(config.analytics.variables)) {
-    const { min, max } = variable;
+}
+
+function* boundProblems(source: YamlSource, { analytics }: RawConfig): Generator<Problem> {
+  for (const [name, { min, max }] of Object.entries(analytics.variables)) {
     if (min === undefined || max === undefined || min <= max) continue;
-    problems.push(
-      source.problem(
-        ["analytics", "variables", name, "min"],
-        "value",
-        `analytics.variables.${name}: min ${min} is above max ${max}`,
-        "swap them",
-      ),
-    );
+    const reason = `analytics.variables.${name}: min ${min} is above max ${max}`;
+    yield source.problem(["analytics", "variables", name, "min"], "value", reason, "swap them");
   }
-  return problems;
 }
 
 /** Relative files are meant from the configuration on, wherever the agent was started. */

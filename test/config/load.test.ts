@@ -118,6 +118,13 @@ devices:
     ],
   },
   {
+    name: "a reply that would disconnect whoever asked for it",
+    yaml: "limits: { maxOutputBytes: 1048576 }\nevents: { maxReplyBytes: 2097152 }\nmemory: { maxReplyBytes: 65536 }",
+    problems: [
+      "virgo.yaml:2:26: events.maxReplyBytes is 2097152, not below limits.maxOutputBytes, 1048576: such a reply would disconnect its client; make one of them smaller or the other larger",
+    ],
+  },
+  {
     name: "a work handler with two kinds of work, and a user nobody can be",
     yaml: "queue: { handlers: [{ topic: a, call: lamp.on, run: /bin/true }] }\nauth: { users: [{ name: nobody }] }",
     problems: [
