@@ -74,6 +74,10 @@ const SPARED_SEGMENTS = 2;
 /** After a segment could not be made it is tried again at most so often. */
 const RETRY_MS = 100;
 
+function fits({ position, capacity }: Segment, bytes: number): boolean {
+  return position + bytes <= capacity;
+}
+
 /** Opens the log and replays it. Rejects IO when the folder cannot be used. */
 export async function openRecordLog<T>(options: RecordLogOptions<T>): Promise<RecordLog<T>> {
   const { folder, name, clock, log, segmentBytes = SEGMENT_BYTES, maxUnwrittenBytes = UNWRITTEN_BYTES } = options;
@@ -198,29 +202,41 @@ export async function openRecordLog<T>(options: RecordLogOptions<T>): Promise<Re
     });
   }
 
+  /** The disk is given the next frame before anybody is told of the last one, so that it works while replies are made. */
   async function writeAll(): Promise<void> {
     writing = true;
-    for (let batch = batches.shift(); batch !== undefined; batch = batches.shift()) {
-      const { length } = batch;
-      const outcome = await write(batch);
-      unwritten -= length;
-      conclude(batch, outcome);
+    let current = begin();
+    while (current !== undefined) {
+      const { batch, outcome } = current;
+      const written = await outcome;
+      current = begin();
+      unwritten -= batch.length;
+      conclude(batch, written);
+      if (typeof written === "number") release(written, batch.length);
       batch.empty();
       spareBatch = batch;
+      current ??= begin();
     }
     writing = false;
     onIdle?.();
+  }
+
+  function begin(): { readonly batch: Batch<T>; readonly outcome: Promise<number | AgentError> } | undefined {
+    const batch = batches.shift();
+    return batch === undefined ? undefined : { batch, outcome: write(batch) };
   }
 
   /** The segment it was written to, or why not. */
   async function write(batch: Batch<T>): Promise<number | AgentError> {
     let segment: Segment | undefined;
     try {
-      segment = await segmentFor(batch.length);
+      segment = active !== undefined && fits(active, batch.length) ? active : await nextSegment();
       const frame = batch.frame(segment.sequence);
       const { bytesWritten } = await segment.file.write(frame, 0, frame.length, segment.position);
       if (bytesWritten < frame.length) throw Object.assign(new Error("only a part was written"), { code: "ENOSPC" });
       segment.position += frame.length;
+      // Kept until its users have been told and keep what they want: the segment may be sealed by then.
+      weigh(segment.sequence, frame.length);
       counts.writes += 1;
       counts.bytes_written += frame.length;
       return segment.sequence;
@@ -231,8 +247,7 @@ export async function openRecordLog<T>(options: RecordLogOptions<T>): Promise<Re
     }
   }
 
-  async function segmentFor(bytes: number): Promise<Segment> {
-    if (active !== undefined && active.position + bytes <= active.capacity) return active;
+  async function nextSegment(): Promise<Segment> {
     if (next === undefined) {
       prepare();
       await preparing;
@@ -293,6 +308,11 @@ export async function openRecordLog<T>(options: RecordLogOptions<T>): Promise<Re
     liveBytes += bytes;
   }
 
+  function release(segment: number, bytes: number): void {
+    weigh(segment, -bytes);
+    if (live.get(segment) === 0 && segment !== active?.sequence) removeDead();
+  }
+
   async function close(): Promise<void> {
     if (writing || batches.length > 0) {
       await new Promise<void>((resolve) => {
@@ -315,10 +335,7 @@ export async function openRecordLog<T>(options: RecordLogOptions<T>): Promise<Re
       schedule();
     },
     keep: weigh,
-    release(segment, bytes) {
-      weigh(segment, -bytes);
-      if (live.get(segment) === 0 && segment !== active?.sequence) removeDead();
-    },
+    release,
     figures: () => ({
       log_records: counts.records,
       log_writes: counts.writes,

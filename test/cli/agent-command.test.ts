@@ -11,7 +11,6 @@ import { plainNode } from "../helpers/tools.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "agent", "main.ts");
 
-
 interface Started {
   readonly out: () => string;
   readonly error: () => string;

@@ -164,6 +164,44 @@ t.test("records roll over to further segments; dead ones go, oldest first, live 
   await reopened.log.close();
 });
 
+t.test("a segment is not removed before those whose records were written last to it could keep them", async (t) => {
+  const folder = t.testdir();
+  const record = "r".repeat(1200);
+  let place: number | undefined;
+  let told = 0;
+  let last = 0;
+  const log = await openRecordLog<"kept" | "forgotten">({
+    folder,
+    name: "test",
+    clock: createFakeClock(),
+    log: createFakeLog(),
+    segmentBytes: SEGMENT,
+    replay: () => undefined,
+    committed(entry, segment) {
+      told += 1;
+      last = segment;
+      if (entry === "forgotten") return;
+      // As a map does it: what was there before is let go of first.
+      if (place !== undefined) log.release(place, record.length);
+      place = segment;
+      log.keep(segment, record.length);
+    },
+    failed: (_entry, error) => t.fail(error.message),
+    relocate: () => undefined,
+  });
+  const fileOf = (segment: number) => `${String(segment).padStart(10, "0")}.log`;
+  for (let round = 0; round < 12; round++) {
+    log.append(record, "kept");
+    // Written alone: while it is told of, the next one is on its way and may have sealed the segment.
+    await new Promise((resolve) => setImmediate(resolve));
+    log.append(record, "forgotten");
+    // And the segment after that is ready, so that the next round rolls over without waiting.
+    await eventually(() => told === 2 * (round + 1) && readdirSync(folder).some((name) => name > fileOf(last)));
+    t.equal(log.figures()["log_live_bytes"], record.length, `round ${round}: the log has what is kept`);
+  }
+  await log.close();
+});
+
 t.test("a record that is too long, and too much at once, are refused by name", async (t) => {
   const { log } = await openLog(t.testdir(), { maxUnwrittenBytes: 3000 });
   t.throws(() => log.append("x".repeat(SEGMENT / 2), "long"), { code: "LIMIT", message: /record of 2048 bytes/ });
