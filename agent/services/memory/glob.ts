@@ -9,7 +9,7 @@ const EVERY_BYTE: Part = { negated: true, ranges: [] };
 export function createGlob(pattern: ByteString): (key: ByteString) => boolean {
   const parts = parse(pattern);
   const first = parts.indexOf("any");
-  if (first === parts.length - 1 && /^[^?[\\]*\*$/.test(pattern)) {
+  if (first === parts.length - 1 && /^[^?*[\\]*\*$/.test(pattern)) {
     const prefix = pattern.slice(0, -1);
     return (key) => key.startsWith(prefix);
   }

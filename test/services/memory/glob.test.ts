@@ -20,6 +20,7 @@ t.test("patterns match as those of Redis do", (t) => {
     ["[ab", ["a", "b"], ["c", "[ab"]],
     ["a\\*", ["a*"], ["ab", "a\\*"]],
     ["a\\", ["a\\"], ["a"]],
+    ["a**", ["a", "ab", "a*"], ["", "ba"]],
     ["**a**", ["a", "xax"], ["x"]],
     ["settings:*", ["settings:", "settings:a"], ["setting", "xsettings:a"]],
   ];
