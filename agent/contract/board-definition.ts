@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-import { pwmRefSchema } from "./board.ts";
+import { pwmChipRefSchema } from "./board.ts";
 
 /** `/…/` is a regular expression, anything else is looked for as it is. Case does not matter. */
 const modelPatternSchema = z
@@ -27,7 +27,7 @@ export const boardDefinitionSchema = z.strictObject({
     .default({})
     .describe("line name to chip label and offset, where the device tree names no lines: GPIO17: pinctrl-bcm2711:17"),
   pwm: z
-    .record(z.string().min(1), pwmRefSchema)
+    .record(z.string().min(1), pwmChipRefSchema)
     .default({})
     .describe("other names of PWM channels: PWM0 stands for the channel, and its channel number is then 0"),
 });

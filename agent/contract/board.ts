@@ -1,6 +1,8 @@
 import { z } from "zod";
 
 import { AgentError } from "./errors.ts";
+import { i2cAddressSchema, i2cBusSchema, i2cText, type I2cDevice, type I2cRef } from "./i2c.ts";
+import type { CanChannel } from "./can.ts";
 import type { Cancel } from "./clock.ts";
 import type { Eventually } from "./value.ts";
 
@@ -27,19 +29,40 @@ export function lineText(ref: LineRef): string {
   return "name" in ref ? ref.name : `${ref.chip}:${ref.offset}`;
 }
 
-/** A PWM channel by its chip's device name (`1f00098000.pwm`) or sysfs chip label, and the channel on it. */
-export interface PwmRef {
+/** A PWM channel the kernel offers: its chip's device name (`1f00098000.pwm`) or sysfs chip label, and the channel on it. */
+export interface PwmChipRef {
   readonly chip: string;
   readonly channel: number;
 }
 
-export const pwmRefSchema = z.strictObject({
+/** A channel of a PCA9685 that the board drives over I2C itself, without a kernel driver. */
+export interface Pca9685Ref extends I2cRef {
+  /** 0 to 15. */
+  readonly channel: number;
+  /** The line its output-enable pin hangs on, if any: high is off. The same for every channel of the chip. */
+  readonly outputEnable?: string | undefined;
+}
+
+export type PwmRef = PwmChipRef | { readonly pca9685: Pca9685Ref };
+
+export const pwmChipRefSchema = z.strictObject({
   chip: z.string().min(1).describe("the PWM chip's device name, for example 1f00098000.pwm; sim on the simulated board"),
   channel: z.int().min(0).max(255).describe("channel on the chip"),
 });
 
+const pca9685RefSchema = z.strictObject({
+  bus: i2cBusSchema,
+  address: i2cAddressSchema.default(0x40),
+  channel: z.int().min(0).max(15).describe("channel on the chip"),
+  outputEnable: lineRefSchema.optional().describe("line of the chip's output-enable pin, which is low while it drives"),
+});
+
+export const pwmRefSchema = z.union([pwmChipRefSchema, z.strictObject({ pca9685: pca9685RefSchema })]);
+
+/** `pwm 1f00098000.pwm:2`, `pwm pca9685@1:0x40:3`: for errors and claims. */
 export function pwmText(ref: PwmRef): string {
-  return `pwm ${ref.chip}:${ref.channel}`;
+  if ("chip" in ref) return `pwm ${ref.chip}:${ref.channel}`;
+  return `pwm pca9685@${i2cText(ref.pca9685).slice("i2c ".length)}:${ref.pca9685.channel}`;
 }
 
 /** Bias of an input. */
@@ -124,6 +147,9 @@ export interface Board {
   openInput(owner: string, line: LineRef, options: InputOptions): Promise<DigitalInput>;
   /** Starts at duty 0. */
   openPwm(owner: string, channel: PwmRef, periodNs: number): Promise<PwmOutput>;
+  openI2c(owner: string, chip: I2cRef): Promise<I2cDevice>;
+  /** A socket of its own on the interface, `can0`: others may have one too. */
+  openCan(owner: string, interfaceName: string): Promise<CanChannel>;
   /** Gives back what is still open. */
   close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 
 import type { Board } from "./board.ts";
-import type { Clock } from "./clock.ts";
+import type { Cancel, Clock } from "./clock.ts";
 import type { Eventually, Value } from "./value.ts";
 import type { Variable, VariableValue } from "./variable.ts";
 
@@ -48,6 +48,11 @@ export interface DeviceContext {
   /** Reports that the device can no longer be trusted; the supervisor makes it safe. */
   fault(error: unknown): void;
   variable(name: string): Variable | undefined;
+  /**
+   * Calls `tick` every `periodMs` (1 or more) on absolute deadlines, so that it neither drifts nor catches up in bursts: `missed` deadlines that have
+   * passed since the last call are left out. Ends with the device. What `tick` throws is the device's fault.
+   */
+  every(periodMs: number, tick: (nowMs: number, missed: number) => void): Cancel;
 }
 
 /** How long a command may stand without being repeated. */
@@ -72,6 +77,13 @@ export interface Driver<Options extends z.ZodObject = z.ZodObject> {
   /** Whether it can move something: then `onLoss: hold` is refused. */
   readonly moves: boolean;
   readonly lease: LeaseRange;
+  /**
+   * `motion`: opened in the device host's motion thread, where nothing else runs than such devices, on a board of that thread's own. There `tick` of
+   * `every` is on time to a fraction of a millisecond, and the lease's end is seen even while the rest of the device host is busy.
+   */
+  readonly thread?: "motion";
+  /** Names of the variables the device asks its context for; those of the motion thread get no others. */
+  reads?(options: z.output<Options>): readonly string[];
   /** Every port the options name, as text (`line GPIO17`): two devices on one port is an error before anything opens. */
   claims(options: z.output<Options>): readonly string[];
   /** Opens the ports in the declared safe state. Rejects with AgentError; what was opened before that is given back. */
@@ -83,9 +95,14 @@ export function defineDriver<Options extends z.ZodObject>(definition: Driver<Opt
   return definition;
 }
 
-/** The drivers of one folder: the modern kernel module. */
+/** The version of this file's interfaces; a module for another one is refused. */
+export const MODULE_CONTRACT = 1;
+
+/** The drivers of one folder or package: the modern kernel module. */
 export interface DeviceModule {
   readonly name: string;
+  /** `MODULE_CONTRACT` of the agent it was written for. */
+  readonly contract: typeof MODULE_CONTRACT;
   readonly drivers: readonly Driver[];
 }
 

@@ -1,7 +1,8 @@
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { createBinder, type Binder } from "./arguments.ts";
+import { tickEvery } from "./ticker.ts";
 import type { Board } from "../contract/board.ts";
-import type { Clock } from "../contract/clock.ts";
+import type { Cancel, Clock } from "../contract/clock.ts";
 import type { DeviceFunction, DeviceSpec } from "../contract/device.ts";
 import type { Log } from "../contract/log.ts";
 import type { Variables, VariableValue } from "../contract/variable.ts";
@@ -69,6 +70,11 @@ export function createRegistry({ specs, board, clock, variables, supervisor, log
     if (!policy.enabled) return { spec, outcome: "skipped", reason: "enabled: false", slot: undefined };
     let slot: Slot | undefined;
     let early: unknown;
+    const tickers = new Set<Cancel>();
+    function fault(error: unknown): void {
+      if (slot === undefined) early ??= error;
+      else supervisor.fault(slot, error);
+    }
     try {
       const device = await driver.open(
         {
@@ -78,15 +84,33 @@ export function createRegistry({ specs, board, clock, variables, supervisor, log
           publish(name, value, freshMs = Infinity) {
             publishOrLog(`${id}.${name}`, value, id, freshMs);
           },
-          fault(error) {
-            if (slot === undefined) early ??= error;
-            else supervisor.fault(slot, error);
-          },
+          fault,
           variable: (name) => variables.get(name),
+          every(periodMs, tick) {
+            const cancel = tickEvery(clock, periodMs, (nowMs, missed) => {
+              try {
+                tick(nowMs, missed);
+              } catch (error) {
+                fault(error);
+              }
+            });
+            tickers.add(cancel);
+            return () => {
+              cancel();
+              tickers.delete(cancel);
+            };
+          },
         },
         options,
       );
-      slot = supervisor.adopt({ id, device, policy, lease: driver.lease });
+      const closing = {
+        ...device,
+        close() {
+          for (const cancel of tickers) cancel();
+          return device.close();
+        },
+      };
+      slot = supervisor.adopt({ id, device: closing, policy, lease: driver.lease });
       if (early !== undefined) supervisor.fault(slot, early);
       for (const [name, fn] of Object.entries(device.functions)) {
         const callName = `${id}.${name}`;

@@ -6,7 +6,7 @@ import { z } from "zod";
 
 import { loadConfig } from "../../agent/config/load.ts";
 import { problemText } from "../../agent/config/problem.ts";
-import { defineDriver, MOTION_LEASE } from "../../agent/contract/device.ts";
+import { defineDriver, MODULE_CONTRACT, MOTION_LEASE } from "../../agent/contract/device.ts";
 import { createLanguage } from "../../analytics/expression.ts";
 import { checkRule } from "../../analytics/rule.ts";
 import { gpio } from "../../drivers/gpio/index.ts";
@@ -15,6 +15,7 @@ import type { DeviceModule } from "../../agent/contract/device.ts";
 
 /** A driver that moves, and one whose schema is not strict. */
 const motion: DeviceModule = {
+  contract: MODULE_CONTRACT,
   name: "motion",
   drivers: [
     defineDriver({

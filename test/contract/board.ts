@@ -1,5 +1,5 @@
 import { AgentError, type ErrorCode } from "../../agent/contract/errors.ts";
-import { lineRef, type Board, type DigitalInput, type DigitalOutput, type Edge, type PwmRef } from "../../agent/contract/board.ts";
+import { lineRef, type Board, type DigitalInput, type DigitalOutput, type Edge, type PwmChipRef } from "../../agent/contract/board.ts";
 import type { Eventually } from "../../agent/contract/value.ts";
 import type { Test } from "tap";
 
@@ -29,7 +29,7 @@ export interface BoardSetup {
     readonly kernelStamp: boolean;
     readonly debounce: "hardware" | "software";
     /** A free PWM channel and the duty cycle (0–1) on it; `duty` is absent where nothing can tell. */
-    readonly pwm?: { readonly ref: PwmRef; duty?(): Eventually<number> };
+    readonly pwm?: { readonly ref: PwmChipRef; duty?(): Eventually<number> };
   };
   /** Lets time pass, some 20 ms of it: simulated time or real. Repeated for a few seconds while something is waited for. */
   settle(): Promise<void>;

@@ -11,7 +11,7 @@ import { createFakeClock } from "../helpers/fake-clock.ts";
 import { createJumperWorld } from "./jumpers.ts";
 import { createSimBoard } from "../../drivers/board/sim/sim-board.ts";
 import { createSystemClock } from "../../agent/clock.ts";
-import { lineRefSchema, pwmRefSchema } from "../../agent/contract/board.ts";
+import { lineRefSchema, pwmChipRefSchema } from "../../agent/contract/board.ts";
 import { openBoard } from "../../drivers/board/auto.ts";
 
 /** What a file for TEST_BOARD says. */
@@ -23,7 +23,7 @@ const testBoardSchema = z.strictObject({
   /** The first driven line by chip label and offset. */
   byOffset: lineRefSchema,
   /** A PWM channel with nothing on it. */
-  pwm: pwmRefSchema.optional(),
+  pwm: pwmChipRefSchema.optional(),
 });
 
 const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };

@@ -5,7 +5,7 @@ import { z } from "zod";
 
 import { agentCommand } from "../../agent/cli/agent.ts";
 import { createProcessIo } from "../../agent/cli/io.ts";
-import { defineDriver, defineFunction, STILL_LEASE } from "../../agent/contract/device.ts";
+import { MODULE_CONTRACT, defineDriver, defineFunction, STILL_LEASE } from "../../agent/contract/device.ts";
 import { deviceModules } from "../../agent/modules.ts";
 import { pinTrace } from "../helpers/fake-device-context.ts";
 import type { SimBoard } from "../../drivers/board/sim/sim-board.ts";
@@ -51,4 +51,7 @@ const tracer = defineDriver({
 });
 
 const [config = "", state = ""] = process.argv.slice(2);
-process.exitCode = await agentCommand({ config, state }, createProcessIo(), [...deviceModules, { name: "test", drivers: [tracer] }]);
+process.exitCode = await agentCommand({ config, state }, createProcessIo(), [
+  ...deviceModules,
+  { name: "test", contract: MODULE_CONTRACT, drivers: [tracer] },
+]);

@@ -1,4 +1,5 @@
 import { createFakeClock, type FakeClock } from "./fake-clock.ts";
+import { tickEvery } from "../../agent/host/ticker.ts";
 import { createSimBoard, type SimBoard, type SimWorld } from "../../drivers/board/sim/sim-board.ts";
 import type { Device, DeviceContext, Driver } from "../../agent/contract/device.ts";
 import type { Eventually, Value } from "../../agent/contract/value.ts";
@@ -44,6 +45,7 @@ export function createFakeDeviceContext(options: FakeDeviceContextOptions = {}):
       faults.push(error);
     },
     variable: (name) => variables.get(name),
+    every: (periodMs, tick) => tickEvery(clock, periodMs, tick),
     setVariable(name, value) {
       const updates = (variables.get(name)?.updates ?? 0) + 1;
       variables.set(name, { name, value, unit: undefined, ageMs: 0, stale: false, source: "test", updates });

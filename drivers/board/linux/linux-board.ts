@@ -2,8 +2,9 @@ import { arch } from "node:os";
 import { join } from "node:path";
 
 import { AgentError, toAgentError } from "../../../agent/contract/errors.ts";
-import { createClaims, lineText, type Board, type DigitalOutputs, type LineRef } from "../../../agent/contract/board.ts";
+import { createClaims, lineText, pwmText, type Board, type DigitalOutputs, type LineRef } from "../../../agent/contract/board.ts";
 import { modelMatches, type BoardDefinition } from "../../../agent/contract/board-definition.ts";
+import { i2cText } from "../../../agent/contract/i2c.ts";
 import type { Cancel } from "../../../agent/contract/clock.ts";
 import type { Log } from "../../../agent/contract/log.ts";
 import { isPending, type Eventually } from "../../../agent/contract/value.ts";
@@ -134,9 +135,12 @@ export async function createLinuxBoard(options: LinuxBoardOptions): Promise<Boar
       return openPort(owner, [line.key], () => backend.openInput(owner, line, inputOptions));
     },
     async openPwm(owner, ref, periodNs) {
+      if ("pca9685" in ref) throw new AgentError("NOT_READY", `${pwmText(ref)}: not there yet`);
       const channel = findPwmChannel(ref, definition?.pwm ?? {}, roots);
       return openPort(owner, [channel.key], () => openPwmChannel(owner, channel, periodNs, roots));
     },
+    openI2c: (_owner, ref) => Promise.reject(new AgentError("NOT_READY", `${i2cText(ref)}: not there yet`)),
+    openCan: (_owner, name) => Promise.reject(new AgentError("NOT_READY", `${name}: not there yet`)),
     async close() {
       closed = true;
       for (const close of [...ports]) {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { AgentError, messageOf, toAgentError } from "../../../agent/contract/errors.ts";
-import { pwmText, type PwmOutput, type PwmRef } from "../../../agent/contract/board.ts";
+import { pwmText, type PwmOutput, type PwmChipRef } from "../../../agent/contract/board.ts";
 import { didYouMean } from "../../../agent/contract/nearest.ts";
 import {
   deniedError,
@@ -42,7 +42,7 @@ export interface PwmChannel {
 }
 
 /** Other names of channels, from a board definition. */
-export type PwmAliases = Readonly<Record<string, PwmRef>>;
+export type PwmAliases = Readonly<Record<string, PwmChipRef>>;
 
 interface PwmChip {
   readonly folder: string;
@@ -55,7 +55,7 @@ interface PwmChip {
  * The channel `ref` stands for. Its chip is named by its device (`1f00098000.pwm`, `0-0040`), device tree node (`pwm@98000`) or kind (`pca9685`), never by
  * number: that depends on what was probed first. Throws UNKNOWN with near matches, ARGUMENT when several chips fit.
  */
-export function findPwmChannel(ref: PwmRef, aliases: PwmAliases, roots: Roots): PwmChannel {
+export function findPwmChannel(ref: PwmChipRef, aliases: PwmAliases, roots: Roots): PwmChannel {
   const { chip: name, channel } = resolveAlias(ref, aliases);
   const chips = readPwmChips(roots);
   const [exact] = chips.filter((one) => one.names[0] === name);
@@ -96,7 +96,7 @@ export async function openPwmChannel(owner: string, found: PwmChannel, periodNs:
 }
 
 /** An alias is a chip of one channel. */
-function resolveAlias(ref: PwmRef, aliases: PwmAliases): PwmRef {
+function resolveAlias(ref: PwmChipRef, aliases: PwmAliases): PwmChipRef {
   const alias = Object.hasOwn(aliases, ref.chip) ? aliases[ref.chip] : undefined;
   if (alias === undefined) return ref;
   if (ref.channel === 0) return alias;

@@ -5,6 +5,7 @@ import { didYouMean } from "../../../agent/contract/nearest.ts";
 import { createPin, type Pin, type PinEvent } from "./pin.ts";
 import { createSimPwmChannel, type PwmEvent, type SimPwmChannel } from "./pwm.ts";
 import { openSimInput } from "./input.ts";
+import { i2cText } from "../../../agent/contract/i2c.ts";
 import type { Board, DigitalOutput, DigitalOutputs, LineRef, Pull, PwmRef } from "../../../agent/contract/board.ts";
 import type { Cancel, Clock } from "../../../agent/contract/clock.ts";
 import type { Eventually } from "../../../agent/contract/value.ts";
@@ -263,6 +264,8 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
         throw new AgentError("ARGUMENT", `${name}: a period of ${periodNs} ns is not possible`);
       return openPort(owner, [name], "openPwm", (giveBack) => channel.open(periodNs, giveBack));
     },
+    openI2c: (_owner, ref) => Promise.reject(new AgentError("NOT_READY", `${i2cText(ref)}: not there yet`)),
+    openCan: (_owner, name) => Promise.reject(new AgentError("NOT_READY", `${name}: not there yet`)),
     async close() {
       closed = true;
       let failure: AgentError | undefined;
