@@ -2,15 +2,16 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { createAllowList } from "./access/users.ts";
-import { shippedBoardFor } from "./config/board-file.ts";
 import { AgentError, messageOf } from "./contract/errors.ts";
 import { createForwardingDevices, type ForwardingDevices } from "./fleet/forwarding.ts";
 import { nodeLoad } from "./fleet/load.ts";
 import { openFleet, type OpenFleet } from "./fleet/nodes.ts";
-import { openHost, type Host } from "./host/host.ts";
 import { createJournal } from "./host/journal.ts";
 import { agentInfo } from "./info.ts";
 import { parseHostPort, type Listener } from "./listener.ts";
+import { deviceSetupOf } from "./device-setup.ts";
+import { deviceModules } from "./modules.ts";
+import { openDevices, type NodeDevices } from "./open-devices.ts";
 import { openAccess } from "./open-access.ts";
 import { openServices } from "./open-services.ts";
 import { openPorts } from "./ports.ts";
@@ -20,16 +21,13 @@ import { EVENTNET_EDGE, EVENTNET_VERTEX, eventsGrammar } from "./wire/classic-ev
 import { FILES_WRITE, filesGrammar } from "./wire/classic-files.ts";
 import { MEMORY_CLASSIC_VERBS, memoryGrammar } from "./wire/classic-memory.ts";
 import { createQueueGrammar, QUEUE_TOKEN } from "./wire/classic-queue.ts";
-import { openBoard } from "../drivers/board/auto.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
+import type { DeviceModule } from "./contract/device.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { TlsMaterial } from "./fleet/connection.ts";
-import type { DeviceSpec } from "./contract/device.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Log } from "./contract/log.ts";
-import type { Service } from "./contract/request.ts";
-import type { Engine } from "../analytics/engine.ts";
 import type { Source } from "../analytics/sources/source.ts";
 import { createVariableStore, type VariableStore } from "../analytics/store.ts";
 
@@ -40,16 +38,17 @@ export interface AgentOptions {
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Used instead of the configured board. */
+  /** Used instead of the configured board: the devices then open in this process. */
   readonly board?: Board;
+  /** Whose drivers the configuration was checked against; those that come with the agent when absent. */
+  readonly modules?: readonly DeviceModule[];
 }
 
 /** One running node. */
 export interface Agent {
   /** What was bound, by listener: `{ clone: "127.0.0.1:10000" }`; the same as `<state>/listen.json`. */
   readonly addresses: Readonly<Record<string, string>>;
-  readonly board: Board;
-  readonly host: Host;
+  readonly devices: NodeDevices;
   readonly variables: VariableStore;
   readonly journal: Journal;
   /** Every device to its exit state first, then everything else closed. Calling it again waits for the same end. */
@@ -83,28 +82,29 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       declared: config.analytics.variables,
       defaultStaleMs: config.analytics.staleMs,
     });
-    const board = options.board ?? (await openBoard(config.board, { clock, log, definitionFor: shippedBoardFor }));
-    closers.push(() => board.close());
-    log.info({ board: board.describe().kind }, board.describe().why);
+    const nodeDevices = await openDevices({
+      setup: deviceSetupOf(config),
+      modules: options.modules ?? deviceModules,
+      clock,
+      log,
+      journal,
+      variables,
+      board: options.board,
+    });
+    closers.push(() => nodeDevices.stop());
 
-    const host = await openHost({ node: config.node, specs: config.devices.map(specOf), board, clock, variables, journal, log });
-    closers.push(() => host.stop());
-
-    const { fleet, devices } = await openNodes(options, host, closers);
+    const { fleet, devices } = await openNodes(options, nodeDevices, closers);
     const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices, fleet, closers });
-    const engine = await startRules(options, host, variables, journal);
-    if (engine !== undefined) closers.push(() => engine.close());
     const sources = await startSources(options, variables, closers);
 
     const listeners: Listener[] = [];
-    const info = () =>
+    const info = async () =>
       agentInfo({
         config,
         version,
         clock,
         startedMs,
-        board,
-        host,
+        report: await nodeDevices.report(),
         journal,
         variables,
         audit: access.audit,
@@ -113,7 +113,6 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
         fleet,
         listeners,
         sources: sources.map(({ source }) => source),
-        engine,
       });
     const { listen } = config;
     await openPorts({
@@ -166,39 +165,35 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     closers.push(() => rm(listenFile, { force: true }));
     // Nothing new is ordered and what moves is made safe before anything else is closed.
     closers.push(async () => {
-      engine?.close();
+      nodeDevices.stopRules();
       services.queue.stopHandlers();
-      await host.stop();
+      await nodeDevices.stop();
     });
     let stopped: Promise<void> | undefined;
-    return { addresses, board, host, variables, journal, stop: () => (stopped ??= closeAll()) };
+    return { addresses, devices: nodeDevices, variables, journal, stop: () => (stopped ??= closeAll()) };
   } catch (error) {
     await closeAll();
     throw error;
   }
 }
 
-function specOf({ id, driver, options, common }: AgentConfig["devices"][number]): DeviceSpec {
-  return { id, driver, options, policy: common };
-}
-
 /** The other nodes, and this node's devices with those of the others behind them. */
 async function openNodes(
   { config, clock, log }: AgentOptions,
-  host: Host,
+  local: NodeDevices,
   closers: (() => unknown)[],
 ): Promise<{ readonly fleet: OpenFleet; readonly devices: ForwardingDevices }> {
   const fleet = await openFleet({
     options: config.fleet,
     node: config.node,
-    devices: host,
+    devices: local,
     load: () => nodeLoad(devices.running).load,
     tls: await tlsMaterial(config.tls),
     clock,
     log,
   });
   closers.push(() => fleet.close());
-  const devices = createForwardingDevices({ devices: host, fleet, deadlineMs: config.fleet.deadlineMs, clock });
+  const devices = createForwardingDevices({ devices: local, fleet, deadlineMs: config.fleet.deadlineMs, clock });
   return { fleet, devices };
 }
 
@@ -215,26 +210,6 @@ async function readText(file: string): Promise<string> {
   } catch (error) {
     throw new AgentError("IO", `cannot read ${file}, which tls names: ${messageOf(error)}`, { cause: error });
   }
-}
-
-/** The rule language is loaded only where there are rules. */
-async function startRules(
-  { config, clock, log }: AgentOptions,
-  service: Service,
-  variables: VariableStore,
-  journal: Journal,
-): Promise<Engine | undefined> {
-  const entries = Object.entries(config.rules);
-  if (entries.length === 0) return undefined;
-  const [{ createLanguage }, { compileRule }, { startEngine }] = await Promise.all([
-    import("../analytics/expression.ts"),
-    import("../analytics/rule.ts"),
-    import("../analytics/engine.ts"),
-  ]);
-  const language = createLanguage();
-  const leases = new Map(config.devices.map(({ id, common, driver }) => [id, common.leaseMs ?? driver.lease.defaultMs]));
-  const rules = entries.map(([name, rule]) => compileRule(name, rule, language));
-  return startEngine({ rules, variables, service, leaseMsOf: (device) => leases.get(device) ?? 0, journal, clock, log });
 }
 
 type SourceSpec = AgentConfig["analytics"]["sources"][number];

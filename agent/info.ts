@@ -1,18 +1,16 @@
 import { nodeLoad } from "./fleet/load.ts";
 import type { OpenAudit } from "./access/audit.ts";
 import type { AgentConfig } from "./config/load.ts";
-import type { Board } from "./contract/board.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Figures } from "./contract/request.ts";
 import type { VariableReader } from "./contract/variable.ts";
 import type { ForwardingDevices } from "./fleet/forwarding.ts";
 import type { OpenFleet } from "./fleet/nodes.ts";
-import type { Host } from "./host/host.ts";
+import type { DeviceReport, DevicesReport } from "./open-devices.ts";
 import type { Services } from "./open-services.ts";
 import type { Listener } from "./listener.ts";
 import type { Info } from "./session.ts";
-import type { Engine } from "../analytics/engine.ts";
 import type { Source } from "../analytics/sources/source.ts";
 
 export interface InfoSources {
@@ -21,8 +19,7 @@ export interface InfoSources {
   readonly clock: Clock;
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number;
-  readonly board: Board;
-  readonly host: Host;
+  readonly report: DevicesReport;
   readonly journal: Journal;
   readonly variables: VariableReader;
   readonly audit: OpenAudit | undefined;
@@ -31,31 +28,14 @@ export interface InfoSources {
   readonly fleet: OpenFleet;
   readonly listeners: readonly Listener[];
   readonly sources: readonly Source[];
-  readonly engine: Engine | undefined;
 }
 
 /** The agent's figures, by section, as INFO shows them. */
 export function agentInfo(from: InfoSources): Info {
-  const {
-    config,
-    version,
-    clock,
-    startedMs,
-    board,
-    host,
-    journal,
-    variables,
-    audit,
-    services,
-    devices,
-    fleet,
-    listeners,
-    sources,
-    engine,
-  } = from;
-  const entries = host.entries();
+  const { config, version, clock, startedMs, report, journal, variables, audit, services, devices, fleet, listeners, sources } = from;
   const { memory, ...others } = services.figures();
-  const { kind, model, why } = board.describe();
+  const { kind, model, why } = report.board;
+  const count = (outcome: DeviceReport["outcome"]) => report.devices.filter((device) => device.outcome === outcome).length;
   return {
     server: {
       virgo_version: version,
@@ -68,10 +48,10 @@ export function agentInfo(from: InfoSources): Info {
     memory: { used_memory_rss: process.memoryUsage.rss(), ...memory },
     board: { kind, model, why },
     devices: {
-      opened: entries.filter(({ outcome }) => outcome === "opened").length,
-      skipped: entries.filter(({ outcome }) => outcome === "skipped").length,
-      failed: entries.filter(({ outcome }) => outcome === "failed").length,
-      faulted: entries.filter(({ slot }) => slot?.fault !== undefined).length,
+      opened: count("opened"),
+      skipped: count("skipped"),
+      failed: count("failed"),
+      faulted: report.devices.filter(({ faulted }) => faulted).length,
       events_recorded: journal.recorded,
     },
     variables: { known: variables.names().length },
@@ -81,7 +61,7 @@ export function agentInfo(from: InfoSources): Info {
     load: { ...nodeLoad(devices.running) },
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
     ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),
-    ...Object.fromEntries((engine?.state() ?? []).map((rule) => [`rule ${rule.name}`, ruleFigures(rule)])),
+    ...Object.fromEntries(report.rules.map((rule) => [`rule ${rule.name}`, ruleFigures(rule)])),
   };
 }
 
@@ -95,7 +75,7 @@ function sourceFigures(source: Source): Figures {
   return figuresOf(source.state());
 }
 
-function ruleFigures({ name: _name, ...rule }: ReturnType<Engine["state"]>[number]): Figures {
+function ruleFigures({ name: _name, ...rule }: DevicesReport["rules"][number]): Figures {
   return figuresOf(rule);
 }
 

@@ -6,7 +6,7 @@ import type { Entrance } from "./access/entrance.ts";
 import type { Guard } from "./access/guard.ts";
 import type { Users } from "./access/users.ts";
 import type { ByteString, Reply, Request, VerbDoc } from "./contract/request.ts";
-import type { Eventually, Value } from "./contract/value.ts";
+import { isPending, type Eventually, type Value } from "./contract/value.ts";
 import type { Link } from "./conversation.ts";
 import type { Router } from "./router.ts";
 import { SESSION_VERBS } from "./session-verbs.ts";
@@ -23,7 +23,7 @@ export interface SessionOptions {
   /** Limits rates and keeps the record of refusals, the same for all listeners; without it neither is done. */
   readonly guard?: Guard;
   readonly router: Router;
-  readonly info: () => Info;
+  readonly info: () => Eventually<Info>;
 }
 
 /** One connection's caller and what it has agreed on. */
@@ -46,7 +46,9 @@ interface State {
   clientName: string;
 }
 
-const ANSWERS: ReadonlyMap<string, (state: State, args: readonly ByteString[]) => Reply> = new Map([
+type Answer = (state: State, args: readonly ByteString[]) => Eventually<Reply>;
+
+const ANSWERS: ReadonlyMap<string, Answer> = new Map<string, Answer>([
   ["PING", ping],
   ["QUIT", quit],
   ["HELLO", hello],
@@ -73,7 +75,7 @@ export function createSession(link: Link, options: SessionOptions): Session {
   };
 }
 
-function answered(answer: (state: State, args: readonly ByteString[]) => Reply, state: State, args: readonly ByteString[]): Reply {
+function answered(answer: Answer, state: State, args: readonly ByteString[]): Eventually<Reply> {
   try {
     return answer(state, args);
   } catch (thrown) {
@@ -165,10 +167,15 @@ function help(state: State, args: readonly ByteString[]): Reply {
   return valueReply(found.map((doc) => `${doc.usage === "" ? doc.verb : `${doc.verb} ${doc.usage}`} - ${doc.summary}`));
 }
 
-function info(state: State, args: readonly ByteString[]): Reply {
+function info(state: State, args: readonly ByteString[]): Eventually<Reply> {
+  const figures = state.options.info();
+  return isPending(figures) ? figures.then((known) => infoReply(known, args)) : infoReply(figures, args);
+}
+
+function infoReply(figures: Info, args: readonly ByteString[]): Reply {
   const wanted = new Set(args.map((section) => section.toLowerCase()));
   const everything = wanted.size === 0 || ["all", "default", "everything"].some((word) => wanted.has(word));
-  const sections = Object.entries(withRedisInfo(state.options.info()));
+  const sections = Object.entries(withRedisInfo(figures));
   const shown = sections.filter(([name]) => everything || wanted.has(name.toLowerCase()));
   return valueReply(shown.map(([name, figures]) => sectionText(name, figures)).join("\r\n"));
 }

@@ -38,23 +38,23 @@ export async function agentCommand(
   const { config, problems, warnings } = loadWhole(file, options.board, modules);
   for (const problem of [...problems, ...warnings]) io.error(`${problemText(problem)}\n`);
   if (config === undefined) return EXIT.usage;
-  return run(config, stateFolder(options.state, io.env), io);
+  return run(config, stateFolder(options.state, io.env), modules, io);
 }
 
 /** Opens everything, and gives it back in its exit state however the end comes: by a signal, or by an error that nobody caught. */
-async function run(config: AgentConfig, folder: string, io: CliIo): Promise<number> {
+async function run(config: AgentConfig, folder: string, modules: readonly DeviceModule[], io: CliIo): Promise<number> {
   const log = pino({ level: config.log.level });
   const version = packageVersion();
   // From before the first device is open.
   const end = untilTheEnd(io.stop, log);
   let agent: Agent;
   try {
-    agent = await createAgent({ config, stateFolder: folder, version, clock: io.clock, log });
+    agent = await createAgent({ config, stateFolder: folder, version, clock: io.clock, log, modules });
   } catch (thrown) {
     io.error(`${toAgentError(thrown).code} ${messageOf(thrown)}\n`);
     return EXIT.failure;
   }
-  io.out(bannerText(agent, config, version));
+  io.out(await bannerText(agent, config, version));
   const code = await end;
   const cancelLimit = limitStop(code, log);
   await agent.stop();

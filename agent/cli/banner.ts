@@ -1,5 +1,6 @@
 import type { Agent } from "../agent.ts";
 import type { AgentConfig } from "../config/load.ts";
+import type { DevicesReport } from "../open-devices.ts";
 
 const USES: ReadonlyMap<string, string> = new Map([
   ["clone", "telnet, nc, VIRGO nodes, Redis clients"],
@@ -8,8 +9,9 @@ const USES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** What a started agent says first: what listens where, and three lines to try. */
-export function bannerText(agent: Agent, config: AgentConfig, version: string): string {
-  const { kind, model } = agent.board.describe();
+export async function bannerText(agent: Agent, config: AgentConfig, version: string): Promise<string> {
+  const report = await agent.devices.report();
+  const { kind, model } = report.board;
   const listening = Object.entries(agent.addresses).map(
     ([name, address]) => `  ${name.padEnd(10)}${address.padEnd(18)}${USES.get(name) ?? ""}`,
   );
@@ -18,7 +20,7 @@ export function bannerText(agent: Agent, config: AgentConfig, version: string): 
     ...listening.map((line) => line.trimEnd()),
     ...outgoing(config).map((address) => `  ${"analytics".padEnd(10)}connects to ${address}`),
     "Try, in another terminal:",
-    ...linesToTry(agent, config).map((line) => `  ${line}`),
+    ...linesToTry(agent.addresses, report, config).map((line) => `  ${line}`),
     "",
   ].join("\n");
 }
@@ -27,10 +29,8 @@ function outgoing(config: AgentConfig): string[] {
   return config.analytics.sources.flatMap((source) => ("tcp" in source && !source.listen ? [source.tcp] : []));
 }
 
-function linesToTry({ addresses, host }: Agent, config: AgentConfig): string[] {
-  const callable = host
-    .entries()
-    .flatMap(({ spec, slot }) => Object.keys(slot?.device.functions ?? {}).map((name) => `${spec.id}.${name}`));
+function linesToTry(addresses: Agent["addresses"], { devices }: DevicesReport, config: AgentConfig): string[] {
+  const callable = devices.flatMap(({ functions }) => functions);
   const call = callable.find((name) => name.endsWith(".on")) ?? callable[0];
   const lines: string[] = [];
   if (addresses["clone"] !== undefined && call !== undefined) lines.push(`printf '${call}\\r\\n' | nc -N ${asWords(addresses["clone"])}`);
