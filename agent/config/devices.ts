@@ -22,8 +22,19 @@ export interface ConfiguredDevice {
   readonly position: Position;
 }
 
+/** A device whose driver a module of others brings: only the device host can check its own options, once it has loaded that module. */
+export interface PendingDevice {
+  readonly id: string;
+  /** Name of the driver. */
+  readonly driver: string;
+  readonly common: DeviceCommon;
+  /** What is written beside the common options. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
 export interface CheckedDevices {
   readonly devices: readonly ConfiguredDevice[];
+  readonly pending: readonly PendingDevice[];
   /** Every id in the file, of devices without and with mistakes. */
   readonly ids: readonly string[];
   readonly problems: readonly Problem[];
@@ -33,10 +44,20 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const COMMON_KEYS: readonly string[] = Object.keys(deviceCommonSchema.shape);
 
-/** Each device against the common options and its driver's; then all of them for ports that two of them want. */
-export function checkDevices(source: YamlSource, raw: unknown, modules: readonly DeviceModule[], board: BoardChoice): CheckedDevices {
+/**
+ * Each device against the common options and its driver's; then all of them for ports that two of them want. With `othersModules` a driver that is
+ * not there may be one of theirs.
+ */
+export function checkDevices(
+  source: YamlSource,
+  raw: unknown,
+  modules: readonly DeviceModule[],
+  board: BoardChoice,
+  othersModules: boolean,
+): CheckedDevices {
   const drivers = new Map(modules.flatMap((module) => module.drivers.map((driver) => [driver.name, driver] as const)));
   const devices: ConfiguredDevice[] = [];
+  const pending: PendingDevice[] = [];
   const problems: Problem[] = [];
   const entries = isFields(raw) ? Object.entries(raw) : [];
   for (const [id, fields] of entries) {
@@ -47,15 +68,17 @@ export function checkDevices(source: YamlSource, raw: unknown, modules: readonly
     }
     // What is no map, or has no driver, was reported with the file's outer shape.
     if (!isFields(fields) || typeof fields["driver"] !== "string") continue;
-    const checked = checkDevice(source, path, id, fields, fields["driver"], drivers);
+    const checked = checkDevice(source, path, id, fields, fields["driver"], drivers, othersModules);
     if ("device" in checked) devices.push(checked.device);
+    else if ("pending" in checked) pending.push(checked.pending);
     else problems.push(...checked.problems);
   }
   problems.push(...sharedPorts(source, devices, board));
-  return { devices, ids: entries.map(([id]) => id), problems };
+  return { devices, pending, ids: entries.map(([id]) => id), problems };
 }
 
-type CheckedDevice = { readonly device: ConfiguredDevice } | { readonly problems: readonly Problem[] };
+type CheckedDevice =
+  { readonly device: ConfiguredDevice } | { readonly pending: PendingDevice } | { readonly problems: readonly Problem[] };
 
 function checkDevice(
   source: YamlSource,
@@ -64,6 +87,7 @@ function checkDevice(
   fields: Fields,
   driverName: string,
   drivers: ReadonlyMap<string, Driver>,
+  othersModules: boolean,
 ): CheckedDevice {
   const common = check(
     source,
@@ -71,14 +95,17 @@ function checkDevice(
     only(fields, (key) => COMMON_KEYS.includes(key)),
     deviceCommonSchema,
   );
+  const own = only(fields, (key) => !COMMON_KEYS.includes(key));
   const driver = drivers.get(driverName);
+  if (driver === undefined && othersModules && common.value !== undefined) {
+    return { pending: { id, driver: driverName, common: common.value, fields: own } };
+  }
   if (driver === undefined) {
     const meant = nearest(driverName, drivers.keys());
     const suggestion = meant === undefined ? `there is ${orList([...drivers.keys()])}` : `did you mean ${meant}?`;
     const unknown = source.problem([...path, "driver"], "value", `no driver is called ${found(driverName)}`, suggestion);
     return { problems: [unknown, ...(common.problems ?? [])] };
   }
-  const own = only(fields, (key) => !COMMON_KEYS.includes(key));
   // A schema that is not strict would drop what it does not know, and who wrote it would wait for an effect.
   const schema = driver.options.def.catchall === undefined ? driver.options.strict() : driver.options;
   const options = check(source, path, own, schema, COMMON_KEYS);

@@ -10,7 +10,7 @@ import { check } from "./schema-problems.ts";
 import { readYaml } from "./yaml-source.ts";
 import type { DeviceModule } from "../contract/device.ts";
 import type { BoardChoice } from "./board-file.ts";
-import type { ConfiguredDevice } from "./devices.ts";
+import type { ConfiguredDevice, PendingDevice } from "./devices.ts";
 import type { Problem } from "./problem.ts";
 import type { CheckRule } from "./rules.ts";
 import type { RawConfig } from "./schema.ts";
@@ -26,6 +26,8 @@ export interface AgentConfig extends Omit<RawConfig, "devices" | "board"> {
   readonly board: BoardChoice;
   /** In the order of the file. */
   readonly devices: readonly ConfiguredDevice[];
+  /** Those of modules that others wrote. */
+  readonly pending: readonly PendingDevice[];
 }
 
 export interface LoadedConfig {
@@ -79,7 +81,7 @@ function checkConfig(source: YamlSource, modules: readonly DeviceModule[], optio
   const raw = fieldsOf(source.data);
   const board = checkBoard(source, options.board ?? raw["board"]);
   problems.push(...board.problems);
-  const devices = checkDevices(source, raw["devices"], modules, board.value);
+  const devices = checkDevices(source, raw["devices"], modules, board.value, hasEntries(raw["modules"]));
   problems.push(...devices.problems);
   const warnings: Problem[] = [];
   if (options.checkRule !== undefined) {
@@ -91,7 +93,13 @@ function checkConfig(source: YamlSource, modules: readonly DeviceModule[], optio
   if (shape.value === undefined || problems.length > 0) return { problems: inReadingOrder(problems), warnings: [] };
   problems.push(...contradictions(source, shape.value));
   if (problems.length > 0) return { problems: inReadingOrder(problems), warnings: [] };
-  const config = { ...withAbsoluteFiles(source.file, shape.value), file: source.file, board: board.value, devices: devices.devices };
+  const config = {
+    ...withAbsoluteFiles(source.file, shape.value),
+    file: source.file,
+    board: board.value,
+    devices: devices.devices,
+    pending: devices.pending,
+  };
   return { config, problems, warnings: [...warnings, ...warningsOf(source, config)] };
 }
 
@@ -229,6 +237,10 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+function hasEntries(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0;
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

@@ -123,6 +123,14 @@ export const configSchema = z.strictObject({
     .regex(/^[A-Za-z0-9_-]{1,64}$/, { error: "a node is named by 1 to 64 letters, digits, - and _" })
     .default("virgo"),
   board: z.string().min(1).default("auto").describe("auto, sim, or a file of firmware-configs/boards"),
+  isolation: z
+    .enum(["process", "none"])
+    .default("process")
+    .describe("process: devices run in a process of their own, which stays safe when the rest dies; none: everything in one process"),
+  modules: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("drivers of others: files (./fan.js), from the configuration's folder on, or npm packages"),
   listen: listenSchema.prefault({}),
   clone: cloneSchema.prefault({}),
   kingcobra: z
