@@ -197,11 +197,15 @@ async function openNodes(
   return { fleet, devices };
 }
 
-/** What this node shows to others, and whom it trusts. */
-async function tlsMaterial(tls: AgentConfig["tls"]): Promise<TlsMaterial | undefined> {
+/** What this node shows to others, and whom it trusts, read again for every connection. Rejects IO when it cannot be read now. */
+async function tlsMaterial(tls: AgentConfig["tls"]): Promise<(() => Promise<TlsMaterial>) | undefined> {
   if (tls === undefined) return undefined;
-  const [ca, certificate, key] = await Promise.all([tls.ca, tls.certificate, tls.key].map((file) => readText(file)));
-  return { ca: ca as string, certificate, key };
+  const read = async (): Promise<TlsMaterial> => {
+    const [ca, certificate, key] = await Promise.all([readText(tls.ca), readText(tls.certificate), readText(tls.key)]);
+    return { ca, certificate, key };
+  };
+  await read();
+  return read;
 }
 
 async function readText(file: string): Promise<string> {

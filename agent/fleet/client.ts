@@ -21,7 +21,8 @@ export interface ClientOptions {
   /** Of a user of the agent's `auth.users`; not needed on the agent's own machine. */
   readonly user?: string;
   readonly token?: string | (() => Promise<string>);
-  readonly tls?: TlsMaterial;
+  /** What is shown and trusted; a function is asked before every connection. */
+  readonly tls?: TlsMaterial | (() => Promise<TlsMaterial>);
   readonly clock: Clock;
   /** Time for one answer where a call names none, milliseconds. */
   readonly deadlineMs?: number;
@@ -61,7 +62,7 @@ const DEADLINE_MS = 5000;
 const RECONNECT: BackOffOptions = { minMs: 100, maxMs: 5000 };
 
 export function createClient(options: ClientOptions): Client {
-  const { clock, deadlineMs = DEADLINE_MS, reconnect = {}, token, random = Math.random } = options;
+  const { clock, deadlineMs = DEADLINE_MS, reconnect = {}, token, tls, random = Math.random } = options;
   const addresses = options.addresses ?? (options.address === undefined ? [] : [options.address]);
   if (addresses.length === 0) throw new AgentError("ARGUMENT", "a client needs an address, for example 127.0.0.1:6390");
   const seed = options.seed ?? Math.floor(random() * 0x1_0000_0000);
@@ -69,7 +70,7 @@ export function createClient(options: ClientOptions): Client {
     link: {
       targets: addresses.map((address) => parseTarget(address)),
       clock,
-      tls: options.tls,
+      tls: tls === undefined ? undefined : () => Promise.resolve(typeof tls === "function" ? tls() : tls),
       user: options.user,
       token: token === undefined ? undefined : () => Promise.resolve(typeof token === "string" ? token : token()),
       connectMs: deadlineMs,

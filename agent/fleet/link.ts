@@ -9,7 +9,8 @@ export interface LinkOptions {
   /** At least one; tried in this order, beginning with the one that answered last. */
   readonly targets: readonly Target[];
   readonly clock: Clock;
-  readonly tls?: TlsMaterial | undefined;
+  /** Asked before every attempt, so that a certificate may be renewed. */
+  readonly tls?: (() => Promise<TlsMaterial>) | undefined;
   readonly user?: string | undefined;
   /** Asked before every attempt, so that a token may change. */
   readonly token?: (() => Promise<string | undefined>) | undefined;
@@ -106,8 +107,8 @@ export function createLink(options: LinkOptions): Link {
   }
 
   async function connectTo(target: Target): Promise<AgentConnection> {
-    const { tls, user, connectMs, expectNode } = options;
-    const token = await options.token?.();
+    const { user, connectMs, expectNode } = options;
+    const [token, tls] = await Promise.all([options.token?.(), options.tls?.()]);
     const connection = await connectAgent({ target, clock, tls, user, token, connectMs, signal: closing.signal });
     if (expectNode === undefined || connection.node === expectNode) return connection;
     connection.close();

@@ -16,7 +16,7 @@ export interface RemoteNodeOptions {
   readonly target: Target;
   /** Whether it must call itself `name`; one known by its address only may call itself anything. */
   readonly named: boolean;
-  readonly tls: TlsMaterial | undefined;
+  readonly tls: (() => Promise<TlsMaterial>) | undefined;
   readonly user: string | undefined;
   readonly token: () => Promise<string | undefined>;
   readonly options: FleetOptions;

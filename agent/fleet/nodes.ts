@@ -25,8 +25,8 @@ export interface OpenFleetOptions {
   readonly devices: Service;
   /** This node's load, as `nodeLoad` has it. */
   readonly load: () => number;
-  /** What this node shows to others, and whom it trusts: for nodes with `tls: true`. */
-  readonly tls?: TlsMaterial | undefined;
+  /** What this node shows to others, and whom it trusts: for nodes with `tls: true`. Asked before every connection. */
+  readonly tls?: (() => Promise<TlsMaterial>) | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -9,6 +9,7 @@ import t, { type Test } from "tap";
 
 import { createSystemClock } from "../../agent/clock.ts";
 import { connectAgent } from "../../agent/fleet/connection.ts";
+import { createLink } from "../../agent/fleet/link.ts";
 import { parseTarget, targetText } from "../../agent/fleet/target.ts";
 import type { AgentConnection, TlsMaterial } from "../../agent/fleet/connection.ts";
 import { createFakeClock, settled } from "../helpers/fake-clock.ts";
@@ -234,6 +235,21 @@ t.test("TLS 1.3: both sides show certificates and trust one authority", async (t
     { code: "IO", message: /shed/ },
     "a certificate for somebody else",
   );
+});
+
+t.test("what a link shows is asked for before every connection: a renewed certificate counts without a restart", async (t) => {
+  const { port } = await serveTls(t);
+  let shown: TlsMaterial = { ca: pem("ca.pem") };
+  const link = createLink({
+    targets: [{ host: "127.0.0.1", port }],
+    clock: createSystemClock(),
+    tls: () => Promise.resolve(shown),
+    random: () => 0,
+  });
+  await t.rejects(link.call("PING", [], 5000), { code: "DENIED" });
+  shown = { ca: pem("ca.pem"), certificate: pem("client.pem"), key: pem("client.key") };
+  t.strictSame(await link.call("PING", [], 5000), { kind: "status", text: "PONG" });
+  link.close();
 });
 
 t.test("a server that speaks TLS 1.2 only is not spoken to", async (t) => {
