@@ -1,6 +1,7 @@
 import { AgentError } from "../agent/contract/errors.ts";
 import {
   VARIABLE_NAME,
+  type MirroredVariables,
   type Variable,
   type VariablePair,
   type VariableStore as ContractStore,
@@ -40,7 +41,7 @@ export interface Intake extends PairSink {
 }
 
 /** Latest values by name, stamped on arrival. Whatever its rate, a stream costs no more than its latest values. */
-export interface VariableStore extends ContractStore {
+export interface VariableStore extends ContractStore, MirroredVariables {
   /** For a stream or file called `source`. Counts `pairs` and `refused` in `counts`. */
   intake(source: string, counts: PairCounts): Intake;
 }
@@ -245,6 +246,15 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
     };
   }
 
+  function put(name: string, known: number | undefined, value: VariableValue, source: string, atMs: number, freshMs: number | undefined): void {
+    if (!fits(known ?? NO_SLOT, value)) throw misfit(name, known ?? NO_SLOT, value);
+    const slot = known ?? addSlot(name);
+    if (isDeclared[slot] === 0) staleMs[slot] = freshMs ?? defaultStaleMs;
+    if (freshMs !== undefined) owned[slot] = 1;
+    if (typeof value === "number") putNumber(slot, value, source, atMs);
+    else putOther(slot, typeof value === "object" ? value.slice() : value, source, atMs);
+  }
+
   return {
     get(name) {
       const slot = slotByName.get(name);
@@ -253,13 +263,16 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
     names: () => names.filter((_, slot) => updates[slot] !== 0),
     onChange: (listener) => changes.onChange(listener),
     set(name, value, source, freshMs) {
+      put(name, slotByName.get(name), value, source, clock.monotonicMs(), freshMs);
+    },
+    setAt(name, value, source, atMs, freshMs) {
+      if (Number.isNaN(atMs)) throw new AgentError("ARGUMENT", `${name} arrived at a time that is no number`);
       const known = slotByName.get(name);
-      if (!fits(known ?? NO_SLOT, value)) throw misfit(name, known ?? NO_SLOT, value);
-      const slot = known ?? addSlot(name);
-      if (isDeclared[slot] === 0) staleMs[slot] = freshMs ?? defaultStaleMs;
-      if (freshMs !== undefined) owned[slot] = 1;
-      if (typeof value === "number") putNumber(slot, value, source, clock.monotonicMs());
-      else putOther(slot, typeof value === "object" ? value.slice() : value, source, clock.monotonicMs());
+      if (known !== undefined && updates[known] !== 0) {
+        if (atMs < (arrivedMs[known] as number)) return;
+        if (owned[known] === 1 && freshMs === undefined) throw objection(name, known, value);
+      }
+      put(name, known, value, source, Math.min(atMs, clock.monotonicMs()), freshMs);
     },
     setPairs(pairs, source) {
       const values = checkPairs(pairs);

@@ -44,6 +44,15 @@ export interface VariableWriter {
 
 export type Variables = VariableReader & VariableWriter;
 
+/** A store that is kept the same as the one of another process. */
+export interface MirroredVariables extends Variables {
+  /**
+   * As `set`, for a value that arrived elsewhere at `arrivedMs` of the monotonic clock: it is as old here as it is there. One that is older than what is
+   * there is ignored. Throws as `set` does, ARGUMENT for a time that is none, and without `freshMs` DENIED for a device's own.
+   */
+  setAt(name: string, value: VariableValue, source: string, arrivedMs: number, freshMs?: number): void;
+}
+
 /** A name and the text of its value, as analytics write them. */
 export interface VariablePair {
   readonly name: string;

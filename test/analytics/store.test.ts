@@ -63,6 +63,59 @@ t.test("a variable is stale when it is older than declared, by the monotonic clo
   t.end();
 });
 
+t.test("a value that arrived elsewhere is as old here as it is there", (t) => {
+  const { clock, store } = bench({ fast: { staleMs: 100 } });
+  clock.advanceNow(1000);
+  const nowMs = clock.monotonicMs();
+  store.setAt("fast", 1, "tcp", nowMs - 90);
+  t.strictSame(store.get("fast"), { name: "fast", value: 1, unit: undefined, ageMs: 90, stale: false, source: "tcp", updates: 1 });
+  clock.advanceNow(11);
+  t.equal(store.get("fast")?.stale, true);
+
+  store.setAt("fast", 2, "tcp", nowMs - 91);
+  t.equal(store.get("fast")?.value, 1, "older than what is there");
+  store.setAt("fast", 3, "tcp", nowMs - 90);
+  t.equal(store.get("fast")?.value, 3, "two of one moment: the later one counts");
+  store.setAt("fast", [4, 5], "tcp", nowMs + 10_000);
+  t.equal(store.get("fast")?.ageMs, 0, "nothing arrives in the future");
+  t.equal(refusal(() => store.setAt("fast", 1, "tcp", NaN)), "ARGUMENT fast arrived at a time that is no number");
+  t.equal(store.get("fast")?.updates, 3);
+  t.end();
+});
+
+t.test("a list that arrived elsewhere is kept as it was", (t) => {
+  const { store } = bench();
+  const list = [1, 2];
+  store.setAt("scan", list, "tcp", 0);
+  list[0] = 9;
+  t.strictSame(store.get("scan")?.value, [1, 2]);
+  t.end();
+});
+
+t.test("what a device says of itself stays its own wherever it arrived", (t) => {
+  const { clock, store, send } = bench();
+  store.setAt("lamp.on", true, "lamp", clock.monotonicMs(), Infinity);
+  send("lamp.on=false\n");
+  const denied = "DENIED lamp.on is published by lamp; nothing else can set it";
+  t.equal(refusal(() => store.setAt("lamp.on", false, "tcp", clock.monotonicMs())), denied);
+  t.equal(store.get("lamp.on")?.value, true);
+  clock.advanceNow(1e9);
+  t.equal(store.get("lamp.on")?.stale, false);
+  store.setAt("lamp.on", false, "lamp", clock.monotonicMs(), 50);
+  clock.advanceNow(51);
+  t.equal(store.get("lamp.on")?.stale, true);
+  t.end();
+});
+
+t.test("what arrived elsewhere is refused as anything else is", (t) => {
+  const { store } = bench({ percent: { staleMs: 100, min: 0, max: 100 } }, { maxVariables: 2, maxVariableBytes: 64 });
+  t.equal(refusal(() => store.setAt("percent", 101, "tcp", 1)), "ARGUMENT percent is 101; 0 to 100 is expected");
+  t.match(refusal(() => store.setAt("a name", 1, "tcp", 1)), /^ARGUMENT "a name" is no name/);
+  store.setAt("other", 1, "tcp", 1);
+  t.match(refusal(() => store.setAt("third", 1, "tcp", 1)), /^FULL no slot is free for third/);
+  t.end();
+});
+
 function refusal(run: () => void): string {
   try {
     run();
