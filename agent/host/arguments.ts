@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { AgentError } from "../contract/errors.ts";
 import { textOf, type ByteString } from "../contract/request.ts";
 import type { DeviceFunction } from "../contract/device.ts";
-import type { Arguments } from "./supervisor.ts";
+import type { Arguments } from "./supervisor-slot.ts";
 
 type Kind = "number" | "boolean" | "string" | "json";
 

@@ -1,12 +1,12 @@
 import { z } from "zod";
 
 import { isLive } from "./lease.ts";
+import { driverNameOf, type Entry } from "./registry.ts";
 import type { Clock } from "../contract/clock.ts";
 import type { DeviceFunction, LossAction } from "../contract/device.ts";
 import type { Journal } from "../contract/journal.ts";
 import type { Value } from "../contract/value.ts";
 import type { VariableReader } from "../contract/variable.ts";
-import type { Entry } from "./registry.ts";
 
 /** Events shown of one device. */
 const SHOWN_EVENTS = 8;
@@ -26,8 +26,8 @@ export function summaryOf(entry: Entry, view: View): Record<string, Value> {
   const held = slot !== undefined && isLive(slot.current, nowMs) ? slot.current : undefined;
   return {
     id: spec.id,
-    driver: spec.driver.name,
-    summary: spec.driver.summary,
+    driver: driverNameOf(spec),
+    summary: "driver" in spec ? spec.driver.summary : "",
     state: stateOf(entry, view),
     reason: slot?.fault === undefined ? (entry.reason ?? null) : `${slot.fault.code} ${slot.fault.message}`,
     holder: held === undefined ? null : { name: held.holder, priority: held.priority, leaseLeftMs: Math.ceil(held.untilMs - nowMs) },
@@ -38,11 +38,11 @@ export function summaryOf(entry: Entry, view: View): Record<string, Value> {
 /** One device in full: options, policies, variables and the latest events with their causes, newest first. */
 export function describe(entry: Entry, view: View): Record<string, Value> {
   const { spec, slot } = entry;
-  const { policy, driver } = spec;
+  const { policy } = spec;
   return {
     ...summaryOf(entry, view),
-    options: JSON.parse(JSON.stringify(spec.options)) as Value,
-    lease: { defaultMs: policy.leaseMs ?? driver.lease.defaultMs, floorMs: driver.lease.floorMs, ceilingMs: driver.lease.ceilingMs },
+    options: JSON.parse(JSON.stringify("driver" in spec ? spec.options : spec.fields)) as Value,
+    lease: "driver" in spec ? { ...spec.driver.lease, defaultMs: policy.leaseMs ?? spec.driver.lease.defaultMs } : null,
     onLoss: actionValue(policy.onLoss),
     onExit: actionValue(policy.onExit),
     exclusive: policy.exclusive,

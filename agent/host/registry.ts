@@ -1,12 +1,19 @@
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { createBinder, type Binder } from "./arguments.ts";
-import { tickEvery } from "./ticker.ts";
+import { createDeviceScope, type DeviceScope } from "./device-context.ts";
+import { mustNotShare, specOf, type PendingSpec } from "./pending.ts";
+import { within } from "./time-limit.ts";
 import type { Board } from "../contract/board.ts";
-import type { Cancel, Clock } from "../contract/clock.ts";
-import type { DeviceFunction, DeviceSpec } from "../contract/device.ts";
+import type { Clock } from "../contract/clock.ts";
+import type { Device, DeviceContext, DeviceFunction, DeviceSpec, Driver } from "../contract/device.ts";
 import type { Log } from "../contract/log.ts";
-import type { Variables, VariableValue } from "../contract/variable.ts";
-import type { Slot, Supervisor } from "./supervisor.ts";
+import type { Eventually } from "../contract/value.ts";
+import type { Variables } from "../contract/variable.ts";
+import type { Supervisor } from "./supervisor.ts";
+import type { Slot } from "./supervisor-slot.ts";
+
+/** Detecting and resetting chips takes longer than a call; what takes longer than this hangs, milliseconds. */
+const OPEN_MS = 5000;
 
 /** A function that can be called, found by `device.function`. */
 export interface Target {
@@ -19,7 +26,8 @@ export interface Target {
 
 /** What became of one device of the configuration. */
 export interface Entry {
-  readonly spec: DeviceSpec;
+  /** Pending as long as its driver is not there, or does not accept its options. */
+  readonly spec: DeviceSpec | PendingSpec;
   readonly outcome: "opened" | "skipped" | "failed";
   /** Why it was skipped or failed. */
   readonly reason: string | undefined;
@@ -29,117 +37,259 @@ export interface Entry {
 
 /** The devices of one node: opened, skipped or failed, with reasons. */
 export interface Registry {
-  /** Opens every device that is not open; one that fails does not keep the others from opening. */
+  /** Opens every device of the configuration; one that fails does not keep the others from opening. */
   openAll(): Promise<void>;
   /** Tries a failed device again. */
   reopen(id: string): Promise<Entry>;
+  /** Opens the devices that only waited for one of these drivers, or were closed with an earlier one of that name. */
+  openWith(drivers: readonly Driver[]): Promise<void>;
+  /** Takes the devices of these drivers to their exit state and closes them; they are listed as failed, with the reason. The others notice nothing. */
+  closeWith(drivers: readonly Driver[], reason: string, caller: string): Promise<void>;
+  /** The ids of the devices, open or not, that these drivers are for. */
+  idsOf(drivers: readonly Driver[]): readonly string[];
   entries(): readonly Entry[];
   entry(id: string): Entry | undefined;
   target(callName: string): Target | undefined;
   /** Every `device.function`, for suggestions. */
   callNames(): IterableIterator<string>;
+  /** Closes by force what devices left open. For the end, when the supervisor has stopped. */
+  end(): Promise<void>;
+}
+
+/** A device, and who else wants to know of its leases: see `Supervised`. */
+export type OpenedDevice = Device & { readonly showLease?: ((untilMs: number) => void) | undefined };
+
+/** Where drivers come from that were loaded at run time. */
+export interface DriverSource {
+  find(name: string): Driver | undefined;
+  /** Why there is none of that name. */
+  whyMissing(name: string): string;
 }
 
 export interface RegistryOptions {
   readonly specs: readonly DeviceSpec[];
+  /** Devices of modules loaded at run time. */
+  readonly pending?: readonly PendingSpec[];
+  /** Has their drivers. */
+  readonly drivers?: DriverSource;
   readonly board: Board;
   readonly clock: Clock;
   readonly variables: Variables;
   readonly supervisor: Supervisor;
   readonly log: Log;
+  /** Opens a device elsewhere than here. */
+  readonly openDevice?: ((spec: DeviceSpec, context: DeviceContext) => Promise<OpenedDevice>) | undefined;
+  /** Told `device lamp` before that device is opened, so that it can be named should the process not survive that, and undefined afterwards. */
+  readonly onDoing?: ((text: string | undefined) => Eventually<void>) | undefined;
+  /** What earlier processes did not survive, in the words of `onDoing`: left out, unless somebody asks for it. */
+  readonly quarantine?: readonly string[] | undefined;
+  /** Time limit of opening one device, milliseconds. */
+  readonly openMs?: number | undefined;
 }
 
-export function createRegistry({ specs, board, clock, variables, supervisor, log }: RegistryOptions): Registry {
+export function createRegistry(options: RegistryOptions): Registry {
+  const { drivers, board, clock, variables, supervisor, log, openMs = OPEN_MS } = options;
+  const openDevice = options.openDevice ?? ((spec, context) => spec.driver.open(context, spec.options));
+  const configured = new Map<string, DeviceSpec | PendingSpec>(
+    [...options.specs, ...(options.pending ?? [])].map((spec) => [spec.id, spec]),
+  );
   const entries = new Map<string, Entry>();
   const targets = new Map<string, Target>();
-  const unpublished = new Set<string>();
+  const scopes = new Map<string, DeviceScope>();
+  const opening = new Map<string, Promise<Entry>>();
 
-  /** A full store must not stop a device from working: what it publishes is lost, and said once per variable. */
-  function publishOrLog(name: string, value: VariableValue, id: string, freshMs: number): void {
+  function failed(spec: Entry["spec"], error: AgentError): Entry {
+    log.error({ device: spec.id, driver: driverNameOf(spec), code: error.code }, `${spec.id} did not open: ${error.message}`);
+    return { spec, outcome: "failed", reason: `${error.code} ${error.message}`, slot: undefined };
+  }
+
+  /** The device as it can be opened now. Throws when its driver is not there, or does not accept what the configuration says. */
+  function resolved(spec: Entry["spec"]): DeviceSpec {
+    if ("driver" in spec) return spec;
+    const driver = drivers?.find(spec.driverName);
+    if (driver === undefined) {
+      throw new AgentError("UNKNOWN", `no driver is called ${spec.driverName}${drivers?.whyMissing(spec.driverName) ?? ""}`);
+    }
+    const ready = specOf(spec, driver);
+    mustNotShare(ready, othersThan(spec.id));
+    return ready;
+  }
+
+  function othersThan(id: string): readonly DeviceSpec[] {
+    const others: DeviceSpec[] = [];
+    for (const { spec, outcome } of entries.values()) if (spec.id !== id && outcome === "opened" && "driver" in spec) others.push(spec);
+    return others;
+  }
+
+  /** Opens the device once, however many ask for it meanwhile. */
+  function open(id: string): Promise<Entry> {
+    const running = opening.get(id);
+    if (running !== undefined) return running;
+    const started = announcedOpen(configured.get(id) as Entry["spec"]).finally(() => opening.delete(id));
+    opening.set(id, started);
+    return started;
+  }
+
+  async function announcedOpen(spec: Entry["spec"]): Promise<Entry> {
+    const entry = await openAnnounced(spec);
+    entries.set(spec.id, entry);
+    return entry;
+  }
+
+  async function openAnnounced(spec: Entry["spec"]): Promise<Entry> {
+    if (!spec.policy.enabled) return { spec, outcome: "skipped", reason: "enabled: false", slot: undefined };
     try {
-      variables.set(name, value, id, freshMs);
-    } catch (error) {
-      if (unpublished.has(name)) return;
-      unpublished.add(name);
-      log.warn({ device: id, variable: name }, `${name} cannot be published: ${messageOf(error)}`);
+      const ready = resolved(spec);
+      await options.onDoing?.(`device ${spec.id}`);
+      try {
+        return await openResolved(ready);
+      } finally {
+        await options.onDoing?.(undefined);
+      }
+    } catch (thrown) {
+      return failed(spec, toAgentError(thrown));
     }
   }
 
-  async function open(spec: DeviceSpec): Promise<Entry> {
-    const { id, driver, options, policy } = spec;
-    if (!policy.enabled) return { spec, outcome: "skipped", reason: "enabled: false", slot: undefined };
+  async function openResolved(spec: DeviceSpec): Promise<Entry> {
+    const { id, driver } = spec;
     let slot: Slot | undefined;
     let early: unknown;
-    const tickers = new Set<Cancel>();
-    function fault(error: unknown): void {
-      if (slot === undefined) early ??= error;
-      else supervisor.fault(slot, error);
-    }
+    const scope = createDeviceScope({
+      id,
+      board,
+      clock,
+      variables,
+      log,
+      fault(error) {
+        if (slot === undefined) early ??= error;
+        else supervisor.fault(slot, error);
+      },
+    });
+    scopes.set(id, scope);
     try {
-      const device = await driver.open(
-        {
-          id,
-          board,
-          clock,
-          publish(name, value, freshMs = Infinity) {
-            publishOrLog(`${id}.${name}`, value, id, freshMs);
-          },
-          fault,
-          variable: (name) => variables.get(name),
-          every(periodMs, tick) {
-            const cancel = tickEvery(clock, periodMs, (nowMs, missed) => {
-              try {
-                tick(nowMs, missed);
-              } catch (error) {
-                fault(error);
-              }
-            });
-            tickers.add(cancel);
-            return () => {
-              cancel();
-              tickers.delete(cancel);
-            };
-          },
-        },
-        options,
-      );
-      const closing = {
-        ...device,
-        close() {
-          for (const cancel of tickers) cancel();
-          return device.close();
-        },
-      };
-      slot = supervisor.adopt({ id, device: closing, policy, lease: driver.lease });
+      const device = await openInTime(spec, scope.context);
+      slot = await adopted(spec, device, scope);
       if (early !== undefined) supervisor.fault(slot, early);
-      for (const [name, fn] of Object.entries(device.functions)) {
-        const callName = `${id}.${name}`;
-        targets.set(callName, { slot, name, fn, bind: createBinder(fn, callName) });
-      }
       log.info({ device: id, driver: driver.name }, `${id} opened`);
       return { spec, outcome: "opened", reason: undefined, slot };
-    } catch (thrown) {
-      const error = toAgentError(thrown);
-      log.error({ device: id, driver: driver.name, code: error.code }, `${id} did not open: ${error.message}`);
-      return { spec, outcome: "failed", reason: `${error.code} ${error.message}`, slot: undefined };
+    } catch (error) {
+      await endScope(id, scope);
+      throw error;
     }
+  }
+
+  /** The device under supervision and its functions to be found, or closed again. */
+  async function adopted(spec: DeviceSpec, device: OpenedDevice, scope: DeviceScope): Promise<Slot> {
+    const { id, driver, policy } = spec;
+    try {
+      const functions = Object.entries(device.functions).map(([name, fn]) => ({ name, fn, bind: createBinder(fn, `${id}.${name}`) }));
+      const slot = supervisor.adopt({
+        id,
+        device: {
+          ...device,
+          async close() {
+            await device.close();
+            await endScope(id, scope);
+          },
+        },
+        policy,
+        lease: driver.lease,
+        moves: driver.moves,
+        showLease: device.showLease,
+      });
+      for (const fn of functions) targets.set(`${id}.${fn.name}`, { slot, ...fn });
+      return slot;
+    } catch (error) {
+      await closeUnwanted(id, device);
+      throw error;
+    }
+  }
+
+  async function openInTime(spec: DeviceSpec, context: DeviceContext): Promise<OpenedDevice> {
+    // What throws before it promises anything rejects like the rest.
+    const device = (async () => openDevice(spec, context))();
+    try {
+      return await within(clock, openMs, `${spec.id}: opening`, device);
+    } catch (error) {
+      void device.then((late) => closeUnwanted(spec.id, late), ignored);
+      throw error;
+    }
+  }
+
+  /** It opened, but too late, or when nothing is accepted any more. */
+  async function closeUnwanted(id: string, device: Device): Promise<void> {
+    try {
+      await device.close();
+    } catch (error) {
+      log.warn({ device: id }, `${id}, which was not wanted any more when it had opened, did not close: ${messageOf(error)}`);
+    }
+  }
+
+  /** Closes what the device left open. Never rejects. */
+  async function endScope(id: string, scope: DeviceScope): Promise<void> {
+    if (scopes.get(id) === scope) scopes.delete(id);
+    try {
+      const leaked = await within(clock, openMs, `${id}: closing what it left open`, scope.end());
+      if (leaked.length > 0) log.error({ device: id, leaked }, `${id} leaked ${leaked.join(", ")}; closed by force`);
+    } catch (error) {
+      log.error({ device: id }, messageOf(error));
+    }
+  }
+
+  async function close(entry: Entry, reason: string, caller: string): Promise<void> {
+    const { slot } = entry;
+    const { id } = entry.spec;
+    if (slot === undefined) return;
+    // From here on nobody finds it any more.
+    entries.set(id, { spec: configured.get(id) ?? entry.spec, outcome: "failed", reason, slot: undefined });
+    for (const name of Object.keys(slot.device.functions)) targets.delete(`${id}.${name}`);
+    const scope = scopes.get(id);
+    await supervisor.release(slot, caller);
+    if (scope !== undefined) await endScope(id, scope);
+  }
+
+  function idsOf(named: readonly Driver[]): readonly string[] {
+    const names = new Set(named.map(({ name }) => name));
+    return [...configured.values()].filter((spec) => names.has(driverNameOf(spec))).map(({ id }) => id);
   }
 
   return {
     async openAll() {
-      for (const spec of specs) entries.set(spec.id, await open(spec));
+      for (const spec of configured.values()) {
+        const left = options.quarantine?.includes(`device ${spec.id}`) === true;
+        if (left) entries.set(spec.id, failed(spec, new AgentError("NOT_READY", "left out: the device host did not survive opening it")));
+        else await open(spec.id);
+      }
     },
     async reopen(id) {
       const entry = entries.get(id);
       if (entry === undefined) throw new AgentError("UNKNOWN", `no device ${id}; DEVICES lists them`);
-      if (entry.outcome !== "failed") return entry;
-      const reopened = await open(entry.spec);
-      entries.set(id, reopened);
-      return reopened;
+      return entry.outcome === "failed" ? open(id) : entry;
     },
+    async openWith(named) {
+      for (const id of idsOf(named)) if (entries.get(id)?.slot === undefined) await open(id);
+    },
+    async closeWith(named, reason, caller) {
+      const closing = idsOf(named).flatMap((id) => entries.get(id) ?? []);
+      await Promise.all(closing.map((entry) => close(entry, reason, caller)));
+    },
+    idsOf,
     entries: () => [...entries.values()],
     entry: (id) => entries.get(id),
     target: (callName) => targets.get(callName),
     callNames: () => targets.keys(),
+    async end() {
+      await Promise.all([...scopes].map(([id, scope]) => endScope(id, scope)));
+    },
   };
+}
+
+export function driverNameOf(spec: Entry["spec"]): string {
+  return "driver" in spec ? spec.driver.name : spec.driverName;
+}
+
+/** Was reported where it was waited for. */
+function ignored(): void {
+  return undefined;
 }

@@ -1,59 +1,21 @@
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { errorReply, OK, PRIORITY, valueReply, type EventId, type Reply } from "../contract/request.ts";
 import { isPending, type Eventually, type Value } from "../contract/value.ts";
-import { isLive, keepsOut, leaseLengthMs, NO_LEASE, type Lease } from "./lease.ts";
+import { isLive, leaseLengthMs, NO_LEASE, type Lease } from "./lease.ts";
+import { isRefusal, refusalOf } from "./supervisor-refusal.ts";
+import { createSlot, type Arguments, type MutableSlot, type Order, type Slot, type Supervised } from "./supervisor-slot.ts";
+import { within } from "./time-limit.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
-import type { Device, DeviceFunction, DevicePolicy, LeaseRange, LossAction, SafeTarget } from "../contract/device.ts";
+import type { DeviceFunction, SafeTarget } from "../contract/device.ts";
 import type { EventKind, Journal } from "../contract/journal.ts";
 import type { Log } from "../contract/log.ts";
 
 /** Calls that may wait for one device's call in progress; more are answered FULL. */
 const MAX_WAITING_CALLS = 64;
 
-/** What the supervisor is told of a device when it opens. */
-export interface Supervised {
-  readonly id: string;
-  readonly device: Device;
-  readonly policy: DevicePolicy;
-  readonly lease: LeaseRange;
-}
-
-/** A function's arguments by name, checked. */
-export type Arguments = Record<string, unknown>;
-
-/** One command: who gives it, how urgently, and for how long it may stand. */
-export interface Order {
-  readonly caller: string;
-  readonly priority: number;
-  readonly leaseMs: number | undefined;
-  /** Rises with every command of a stream; one that is not newer than the last is refused STALE. */
-  readonly seq: number | undefined;
-  readonly cause: EventId;
-}
-
-/** One device under supervision. Read by others, written only by the supervisor. */
-export interface Slot extends Supervised {
-  readonly current: Readonly<Lease>;
-  readonly fault: AgentError | undefined;
-  /** The latest event about the device. */
-  readonly event: EventId;
-}
-
-interface MutableSlot extends Supervised {
-  current: Readonly<Lease>;
-  fault: AgentError | undefined;
-  /** The cause of the device's next event. */
-  event: EventId;
-  abort: AbortController;
-  /** A call or a failsafe in progress; later calls wait for it. */
-  pending: Promise<unknown> | undefined;
-  waiting: number;
-  seqCaller: string;
-  seq: number;
-}
-
 /** The one gate every actuation passes: leases, arbitration, faults, safe states, e-stop. */
 export interface Supervisor {
+  /** Takes a device that has just opened under supervision. Throws NOT_READY once nothing new is accepted. */
   adopt(supervised: Supervised): Slot;
   /** Calls an actuating function on behalf of `order`, if it may; restarts the lease. `name` is what the journal and errors call it: `beam(low)`. */
   actuate(slot: Slot, name: string, fn: DeviceFunction, args: Arguments, order: Order): Eventually<Reply>;
@@ -66,7 +28,19 @@ export interface Supervisor {
   /** Latched: everything goes safe, nothing actuates until `clearEStop`. */
   eStop(caller: string): Promise<Reply>;
   clearEStop(caller: string): Reply;
+  /** Begins latched, before anything is open: the e-stop of a host that ended is still in force in the one that takes its place. */
+  startEStopped(by: string): void;
   readonly eStoppedBy: string | undefined;
+  /**
+   * Nobody can be told any more what happens here. What moves, and its motion group, loses its lease and goes safe at once; everything else keeps its
+   * lease until it ends. Nothing actuates and nothing opens from then on; `reason` is what whoever asks is told.
+   */
+  loseFront(reason: string): void;
+  /**
+   * Takes one device to its exit state, closes it and forgets it, however long it would have taken by itself. Others of its motion group lose their
+   * lease with it if somebody was driving it. Never rejects.
+   */
+  release(slot: Slot, caller: string): Promise<void>;
   /** Takes every device to its exit state and closes it. Nothing actuates afterwards. */
   stop(): Promise<void>;
 }
@@ -79,8 +53,8 @@ export interface SupervisorOptions {
 
 export function createSupervisor({ clock, journal, log }: SupervisorOptions): Supervisor {
   const slots: MutableSlot[] = [];
-  let eStoppedBy: string | undefined;
-  let stopping = false;
+  /** What keeps everything from actuating. */
+  const gate: { closed: string | undefined; eStoppedBy: string | undefined } = { closed: undefined, eStoppedBy: undefined };
   let sweepDueMs = Infinity;
   let cancelSweep: Cancel | undefined;
 
@@ -90,19 +64,20 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
     slot.event = journal.record(kind, slot.id, caller, detail, cause);
   }
 
-  /** The promise's outcome, or TIMEOUT after the device's time limit. What comes later is dropped. */
-  async function limited<T>(slot: MutableSlot, what: string, promise: Promise<T>): Promise<T> {
-    let cancel: Cancel | undefined;
-    const limit = new Promise<never>((_, reject) => {
-      cancel = clock.after(slot.policy.callMs, () => {
-        reject(new AgentError("TIMEOUT", `${slot.id}: ${what} took longer than ${slot.policy.callMs} ms`));
-      });
-    });
-    try {
-      return await Promise.race([promise, limit]);
-    } finally {
-      cancel?.();
-    }
+  function limited<T>(slot: MutableSlot, what: string, promise: Promise<T>): Promise<T> {
+    return within(clock, slot.policy.callMs, `${slot.id}: ${what}`, promise);
+  }
+
+  function setLease(slot: MutableSlot, lease: Readonly<Lease>): void {
+    slot.current = lease;
+    slot.showLease?.(lease.untilMs);
+  }
+
+  /** Nobody drives it any more, and a call in progress is told to give up. */
+  function abandon(slot: MutableSlot): void {
+    setLease(slot, NO_LEASE);
+    slot.abort.abort();
+    slot.abort = new AbortController();
   }
 
   /** Later calls wait for `work`. It must not reject. */
@@ -116,9 +91,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
 
   /** Drives the device to `to` without waiting for a call in progress; returns what went wrong. */
   function makeSafe(slot: MutableSlot, to: SafeTarget, caller: string): Eventually<AgentError | undefined> {
-    slot.current = NO_LEASE;
-    slot.abort.abort();
-    slot.abort = new AbortController();
+    abandon(slot);
     if (slot.device.failsafe === undefined) return undefined;
     record(slot, "safe", caller, typeof to === "string" ? to : String(to.value));
     try {
@@ -153,6 +126,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
   }
 
   function faultGroup(slot: MutableSlot, thrown: unknown): void {
+    if (slot.ending) return;
     const error = toAgentError(thrown, "FAULTED");
     markFaulted(slot, error);
     for (const mate of matesOf(slot)) {
@@ -169,14 +143,14 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
   function loseLease(slot: MutableSlot): void {
     const { holder } = slot.current;
     record(slot, "lease-end", holder, "not renewed");
-    const lost = [slot, ...matesOf(slot)];
-    for (const member of lost) settleLoss(member, member.policy.onLoss);
+    for (const member of [slot, ...matesOf(slot)]) settleLoss(member, "lease end");
   }
 
-  function settleLoss(slot: MutableSlot, action: LossAction): void {
-    slot.current = NO_LEASE;
-    if (action === "hold") return;
-    makeSafeOrReport(slot, action, "lease end", (error) => {
+  function settleLoss(slot: MutableSlot, why: string): void {
+    const { onLoss } = slot.policy;
+    setLease(slot, NO_LEASE);
+    if (onLoss === "hold" && !slot.moves) return;
+    makeSafeOrReport(slot, onLoss === "hold" ? "safe" : onLoss, why, (error) => {
       faultGroup(slot, error);
     });
   }
@@ -197,28 +171,8 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
   }
 
   function grant(slot: MutableSlot, order: Order, untilMs: number, nowMs: number): void {
-    slot.current = { holder: order.caller, priority: order.priority, untilMs };
+    setLease(slot, { holder: order.caller, priority: order.priority, untilMs });
     sweepBy(untilMs, nowMs);
-  }
-
-  function refusalOf(slot: MutableSlot, order: Order, nowMs: number): AgentError | undefined {
-    if (stopping) return new AgentError("NOT_READY", `${slot.id}: the agent is stopping`);
-    if (eStoppedBy !== undefined) return new AgentError("FAULTED", `${slot.id}: e-stop is latched by ${eStoppedBy}; ESTOP RESET clears it`);
-    if (slot.fault !== undefined) {
-      return new AgentError("FAULTED", `${slot.id} is faulted: ${slot.fault.message}; RESET ${slot.id} clears it`, { cause: slot.fault });
-    }
-    const { holder, priority, untilMs } = slot.current;
-    if (keepsOut(slot.current, order.caller, order.priority, slot.policy.exclusive, nowMs)) {
-      const leftMs = Math.ceil(untilMs - nowMs);
-      return new AgentError(
-        "IN_USE",
-        `${slot.id} is held by ${holder} with priority ${priority} for another ${leftMs} ms; ${order.caller} asked with ${order.priority}`,
-      );
-    }
-    if (order.seq !== undefined && slot.seqCaller === order.caller && order.seq <= slot.seq) {
-      return new AgentError("STALE", `${slot.id}: command ${order.seq} of ${order.caller} is not newer than ${slot.seq}`);
-    }
-    return undefined;
   }
 
   function refuse(slot: MutableSlot, name: string, order: Order, error: AgentError): Reply {
@@ -229,7 +183,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
   /** A refusal by the driver changes nothing; anything else means the device cannot be trusted. */
   function failed(slot: MutableSlot, name: string, order: Order, thrown: unknown): Reply {
     const error = toAgentError(thrown, "FAULTED");
-    if (isRefusal(error)) return refuse(slot, name, order, error);
+    if (slot.ending || isRefusal(error)) return refuse(slot, name, order, error);
     faultGroup(slot, new AgentError(error.code, `${name}: ${messageOf(error)}`, { cause: thrown }));
     return errorReply(new AgentError(error.code, `${slot.id} ${name}: ${messageOf(error)}; RESET ${slot.id} clears the fault`));
   }
@@ -245,7 +199,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
   function actuate(slot: MutableSlot, name: string, fn: DeviceFunction, args: Arguments, order: Order): Eventually<Reply> {
     const nowMs = clock.monotonicMs();
     if (slot.current !== NO_LEASE && !isLive(slot.current, nowMs)) loseLease(slot);
-    const refusal = refusalOf(slot, order, nowMs);
+    const refusal = refusalOf(gate, slot, order, nowMs);
     if (refusal !== undefined) return refuse(slot, name, order, refusal);
     if (slot.pending !== undefined) return waitAndActuate(slot, slot.pending, name, fn, args, order);
     return perform(slot, name, fn, args, order, nowMs);
@@ -288,31 +242,40 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
     return occupy(slot, settle(slot, name, order, result));
   }
 
-  async function stopSlot(slot: MutableSlot): Promise<void> {
+  /** Exit state, then closed, once. Whatever goes wrong is said and does not keep it open. */
+  function end(slot: MutableSlot, caller: string): Promise<void> {
+    if (slot.ended !== undefined) return slot.ended;
+    slot.ending = true;
+    slot.ended = close(slot, caller);
+    return slot.ended;
+  }
+
+  async function close(slot: MutableSlot, caller: string): Promise<void> {
     const { onExit } = slot.policy;
-    const failure = onExit === "hold" ? undefined : await makeSafe(slot, onExit, "exit");
-    if (failure !== undefined) log.error({ device: slot.id, code: failure.code }, `${slot.id} could not be made safe: ${failure.message}`);
+    if (onExit === "hold") abandon(slot);
+    else {
+      const failure = await makeSafe(slot, onExit, caller);
+      if (failure !== undefined)
+        log.error({ device: slot.id, code: failure.code }, `${slot.id} could not be made safe: ${failure.message}`);
+    }
+    forget(slot);
     try {
       await limited(slot, "closing", Promise.resolve(slot.device.close()));
-      record(slot, "close", "exit", "");
+      record(slot, "close", caller, "");
     } catch (error) {
       log.error({ device: slot.id }, `${slot.id} did not close: ${messageOf(error)}`);
     }
   }
 
+  /** From here on not even an e-stop reaches it: it is safe, and being closed. */
+  function forget(slot: MutableSlot): void {
+    slots.splice(slots.indexOf(slot), 1);
+  }
+
   return {
     adopt(supervised) {
-      const slot: MutableSlot = {
-        ...supervised,
-        current: NO_LEASE,
-        fault: undefined,
-        event: 0,
-        abort: new AbortController(),
-        pending: undefined,
-        waiting: 0,
-        seqCaller: "",
-        seq: -Infinity,
-      };
+      if (gate.closed !== undefined) throw new AgentError("NOT_READY", `${supervised.id}: ${gate.closed}`);
+      const slot = createSlot(supervised);
       slots.push(slot);
       record(slot, "open", "", "");
       return slot;
@@ -347,7 +310,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
       return OK;
     },
     async eStop(caller) {
-      eStoppedBy ??= caller;
+      gate.eStoppedBy ??= caller;
       log.warn({ caller }, `e-stop by ${caller}`);
       const failures = await Promise.all(
         slots.map(async (slot) => {
@@ -362,27 +325,41 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
       return OK;
     },
     clearEStop(caller) {
-      if (eStoppedBy === undefined) return OK;
-      eStoppedBy = undefined;
+      if (gate.eStoppedBy === undefined) return OK;
+      gate.eStoppedBy = undefined;
       log.warn({ caller }, `e-stop cleared by ${caller}`);
       for (const slot of slots) record(slot, "reset", caller, "e-stop");
       return OK;
     },
+    startEStopped(by) {
+      gate.eStoppedBy = by;
+      log.warn({ caller: by }, `e-stop by ${by} is still latched; ESTOP RESET clears it`);
+    },
     get eStoppedBy() {
-      return eStoppedBy;
+      return gate.eStoppedBy;
+    },
+    loseFront(reason) {
+      if (gate.closed !== undefined) return;
+      gate.closed = reason;
+      log.error({}, `${reason}: what moves goes safe`);
+      for (const slot of slots) {
+        if (!slot.moves && !matesOf(slot).some((mate) => mate.moves)) continue;
+        if (slot.current !== NO_LEASE) record(slot, "lease-end", slot.current.holder, reason);
+        settleLoss(slot, "front lost");
+      }
+    },
+    release(slot, caller) {
+      const leaving = mutable(slot);
+      const wasDriven = isLive(leaving.current, clock.monotonicMs());
+      if (wasDriven) record(leaving, "lease-end", leaving.current.holder, "closed");
+      const ended = end(leaving, caller);
+      if (wasDriven) for (const mate of matesOf(leaving)) settleLoss(mate, "lease end");
+      return ended;
     },
     async stop() {
-      stopping = true;
+      gate.closed = "the agent is stopping";
       cancelSweep?.();
-      await Promise.all(slots.map(stopSlot));
-      slots.length = 0;
+      await Promise.all([...slots].map((slot) => end(slot, "exit")));
     },
   };
-}
-
-/** Errors by which a driver says no without having done anything. */
-function isRefusal(error: AgentError): boolean {
-  return (
-    error.code === "ARGUMENT" || error.code === "LIMIT" || error.code === "DENIED" || error.code === "NOT_READY" || error.code === "UNKNOWN"
-  );
 }

@@ -4,11 +4,12 @@ import { z } from "zod";
 import { defineFunction, STILL_LEASE, type DevicePolicy, type SafeTarget } from "../../agent/contract/device.ts";
 import { AgentError } from "../../agent/contract/errors.ts";
 import { createJournal } from "../../agent/host/journal.ts";
-import { createSupervisor, type Order } from "../../agent/host/supervisor.ts";
+import { createSupervisor } from "../../agent/host/supervisor.ts";
 import { createFakeClock } from "../helpers/fake-clock.ts";
 import { createFakeLog } from "../helpers/fake-log.ts";
 import type { Reply } from "../../agent/contract/request.ts";
 import type { Eventually, Value } from "../../agent/contract/value.ts";
+import type { Order } from "../../agent/host/supervisor-slot.ts";
 
 const POLICY: DevicePolicy = { enabled: true, onLoss: "safe", onExit: "safe", exclusive: false, callMs: 1000 };
 
@@ -23,8 +24,13 @@ function rig() {
   const supervisor = createSupervisor({ clock, journal, log });
 
   /** A device that writes down what happens to it, and does what the test tells it to. */
-  function device(id: string, policy: Partial<DevicePolicy> = {}, behaviour: { failsafe?: (to: SafeTarget) => Eventually<void> } = {}) {
+  function device(
+    id: string,
+    policy: Partial<DevicePolicy> = {},
+    behaviour: { failsafe?: (to: SafeTarget) => Eventually<void>; close?: () => Eventually<void>; moves?: boolean } = {},
+  ) {
     const did: string[] = [];
+    const shown: number[] = [];
     const signals: AbortSignal[] = [];
     let answer: () => Eventually<Value> = () => 1;
     const fn = defineFunction({
@@ -47,14 +53,19 @@ function rig() {
         },
         close() {
           did.push("close");
+          return behaviour.close?.();
         },
       },
       policy: { ...POLICY, ...policy },
       lease: STILL_LEASE,
+      moves: behaviour.moves ?? false,
+      showLease: (untilMs) => shown.push(untilMs),
     });
     return {
       slot,
       did,
+      /** What was said of its lease. */
+      shown,
       signals,
       answers(next: () => Eventually<Value>) {
         answer = next;
@@ -521,7 +532,13 @@ t.test("reading is answered always, has a time limit, and never faults a device"
 t.test("a device without a failsafe is left alone, but loses its holder", async (t) => {
   const { clock, supervisor } = rig();
   const fn = defineFunction({ summary: "ask", params: z.object({}), effect: "actuate", call: () => "asked" });
-  const slot = supervisor.adopt({ id: "ask", device: { functions: { fn }, close: () => undefined }, policy: POLICY, lease: STILL_LEASE });
+  const slot = supervisor.adopt({
+    id: "ask",
+    device: { functions: { fn }, close: () => undefined },
+    policy: POLICY,
+    lease: STILL_LEASE,
+    moves: false,
+  });
   t.match(supervisor.actuate(slot, "fn", fn, {}, order({ leaseMs: 100 })), { kind: "value" });
   await clock.advance(100);
   t.equal(slot.current.holder, "");
@@ -658,7 +675,284 @@ t.test("a device that does not close is named", async (t) => {
     },
     policy: POLICY,
     lease: STILL_LEASE,
+    moves: false,
   });
   await supervisor.stop();
   t.same(log.lines, ["error stuck did not close: busy"]);
+});
+
+t.test("a call that waits for another is refused by the e-stop that comes meanwhile, whoever asked for it", async (t) => {
+  const { clock, supervisor, device } = rig();
+  const pan = device("pan");
+  pan.answers(
+    () =>
+      new Promise((_, reject) => {
+        pan.signals.at(-1)?.addEventListener("abort", () => {
+          reject(new AgentError("NOT_READY", "stopped"));
+        });
+      }),
+  );
+  const first = pan.move();
+  const waiting = [pan.move({ caller: "a" }), pan.move({ caller: "b", priority: 254 })];
+  await supervisor.eStop("bench");
+  t.match(await refusal(first), /^NOT_READY/);
+  for (const reply of waiting) t.match(await refusal(reply), /^FAULTED pan: e-stop is latched by bench/);
+  await clock.advance(10_000);
+  t.same(pan.did, ["call", "failsafe safe"]);
+});
+
+t.test("a supervisor may begin with the e-stop that was latched in the one before it", async (t) => {
+  const { log, supervisor, device } = rig();
+  supervisor.startEStopped("ann");
+  t.same(log.lines, ["warn e-stop by ann is still latched; ESTOP RESET clears it"]);
+  const lamp = device("lamp");
+  t.match(await refusal(lamp.move()), /^FAULTED lamp: e-stop is latched by ann/);
+  t.same(lamp.did, []);
+  supervisor.clearEStop("bob");
+  t.match(lamp.move(), { kind: "value" });
+});
+
+t.test("when the front is lost what moves goes safe at once, and everything else at the end of its lease", async (t) => {
+  const { clock, journal, log, supervisor, device } = rig();
+  const pan = device("pan", {}, { moves: true });
+  const idle = device("idle", { onLoss: "off" }, { moves: true });
+  const lamp = device("lamp");
+  const meter = device("meter", { onLoss: "hold" });
+  void pan.move({ leaseMs: 5000 });
+  void lamp.move({ leaseMs: 300 });
+  void meter.move({ leaseMs: 300 });
+  supervisor.loseFront("the front is gone");
+  t.same(pan.did, ["call", "failsafe safe"]);
+  t.equal(pan.slot.current.holder, "");
+  t.equal(pan.signals[0]?.aborted, true);
+  t.same(
+    journal.chain(pan.slot.event).map(({ kind, caller, detail }) => `${kind} ${caller} ${detail}`),
+    ["safe front lost safe", "lease-end bench the front is gone", "actuate bench move"],
+  );
+  t.same(idle.did, ["failsafe off"], "also what nobody drives, in its own way");
+  t.equal(journal.latest(100).filter(({ kind }) => kind === "lease-end").length, 1, "which had no lease to lose");
+  t.same(lamp.did, ["call"]);
+  t.equal(lamp.slot.current.holder, "bench");
+  t.same(log.lines, ["error the front is gone: what moves goes safe"]);
+  for (const each of [pan, lamp]) t.match(await refusal(each.move({ priority: 255 })), /^NOT_READY \w+: the front is gone$/);
+  t.throws(() => device("late"), { code: "NOT_READY", message: "late: the front is gone" });
+  t.match(idle.read(), { kind: "value" });
+  supervisor.loseFront("again");
+  t.equal(pan.did.length, 2);
+  await clock.advance(299);
+  t.same(lamp.did, ["call"]);
+  await clock.advance(1);
+  t.same(lamp.did, ["call", "failsafe safe"]);
+  t.same(meter.did, ["call"]);
+  t.equal(clock.pending(), 0);
+});
+
+t.test("the motion group of what moves goes safe with it when the front is lost", async (t) => {
+  const { supervisor, device } = rig();
+  const beacon = device("beacon", { group: "drive", onLoss: { value: true } });
+  const tail = device("tail", { group: "drive", onLoss: "hold" });
+  const pan = device("pan", { group: "drive" }, { moves: true });
+  const other = device("other", { group: "house" });
+  for (const each of [beacon, tail, pan, other]) void each.move();
+  supervisor.loseFront("gone");
+  t.same(beacon.did, ["call", "failsafe true"]);
+  t.same(tail.did, ["call"]);
+  t.equal(tail.slot.current.holder, "", "nobody drives it either");
+  t.same(pan.did, ["call", "failsafe safe"]);
+  t.same(other.did, ["call"]);
+  t.equal(other.slot.current.holder, "bench");
+});
+
+t.test("what moves does not hold its state when nobody drives it, whatever it was told", async (t) => {
+  const { clock, supervisor, device } = rig();
+  const pan = device("pan", { onLoss: "hold" }, { moves: true });
+  void pan.move({ leaseMs: 100 });
+  await clock.advance(100);
+  t.same(pan.did, ["call", "failsafe safe"]);
+  supervisor.loseFront("gone");
+  t.same(pan.did, ["call", "failsafe safe", "failsafe safe"]);
+});
+
+t.test("losing the front during a call tells it to give up, and calls that waited for it are refused", async (t) => {
+  const { clock, supervisor, device } = rig();
+  const pan = device("pan", {}, { moves: true });
+  let finish: (value: Value) => void = () => undefined;
+  pan.answers(
+    () =>
+      new Promise<Value>((resolve) => {
+        finish = resolve;
+      }),
+  );
+  const first = pan.move();
+  const second = pan.move({ caller: "b" });
+  supervisor.loseFront("gone");
+  t.same(pan.did, ["call", "failsafe safe"]);
+  t.equal(pan.signals[0]?.aborted, true);
+  finish("late");
+  t.same(await first, { kind: "value", value: "late" });
+  t.match(await refusal(second), /^NOT_READY pan: gone/);
+  t.equal(pan.slot.current.holder, "");
+  await clock.advance(10_000);
+  t.same(pan.did, ["call", "failsafe safe"]);
+});
+
+t.test("a lease that ends during a call tells it to give up and makes the device safe meanwhile", async (t) => {
+  const { clock, device } = rig();
+  const pan = device("pan");
+  pan.answers(hang);
+  const reply = pan.move({ leaseMs: 100 });
+  await clock.advance(100);
+  t.same(pan.did, ["call", "failsafe safe"]);
+  t.equal(pan.signals[0]?.aborted, true);
+  await clock.advance(900);
+  t.match(await refusal(reply), /^TIMEOUT/);
+});
+
+t.test("what moves and cannot be made safe when the front is lost is faulted", async (t) => {
+  const { clock, supervisor, device } = rig();
+  const pan = device("pan", {}, { moves: true, failsafe: () => Promise.reject(new AgentError("IO", "bus is stuck")) });
+  supervisor.loseFront("gone");
+  await clock.advance(0);
+  t.match(pan.slot.fault, { code: "IO", message: "bus is stuck" });
+});
+
+t.test("whoever ends leases too is told of every lease, and when there is none", async (t) => {
+  const { clock, supervisor, device } = rig();
+  const pan = device("pan", {}, { moves: true });
+  void pan.move({ leaseMs: 100 });
+  await clock.advance(50);
+  void pan.move({ leaseMs: 100 });
+  t.same(pan.shown, [1100, 1150]);
+  await clock.advance(100);
+  t.equal(pan.shown.at(-1), -Infinity, "at its end");
+  for (const [why, lose] of [
+    ["a fault", () => supervisor.fault(pan.slot, "hot")],
+    ["an e-stop", () => supervisor.eStop("bench")],
+    ["the front's loss", () => supervisor.loseFront("gone")],
+  ] as const) {
+    void pan.move({ leaseMs: 1000 });
+    t.equal(pan.shown.at(-1), clock.monotonicMs() + 1000, why);
+    await lose();
+    t.equal(pan.shown.at(-1), -Infinity, why);
+    supervisor.clearEStop("bench");
+    await supervisor.reset(pan.slot, "bench");
+  }
+});
+
+t.test("a lease that lasts through a loss it does not share is shown nothing", async (t) => {
+  const { supervisor, device } = rig();
+  const lamp = device("lamp");
+  void lamp.move({ leaseMs: 500 });
+  supervisor.loseFront("gone");
+  t.same(lamp.shown, [1500]);
+});
+
+t.test("a released device goes to its exit state, is closed and forgotten; others stay as they are", async (t) => {
+  const { clock, journal, supervisor, device } = rig();
+  const [fan, lamp] = [device("fan", { onExit: "off" }), device("lamp")];
+  void fan.move();
+  void lamp.move({ leaseMs: 300 });
+  await supervisor.release(fan.slot, "bench");
+  t.same(fan.did, ["call", "failsafe off", "close"]);
+  t.equal(fan.signals[0]?.aborted, true);
+  t.equal(fan.slot.current.holder, "");
+  t.same(
+    journal.chain(fan.slot.event).map(({ kind, caller, detail }) => `${kind} ${caller} ${detail}`),
+    ["close bench ", "safe bench off", "lease-end bench closed", "actuate bench move"],
+  );
+  t.match(await refusal(fan.move()), /^NOT_READY fan is being closed/);
+  supervisor.fault(fan.slot, "late");
+  t.equal(fan.slot.fault, undefined, "what it still says is no fault");
+  await supervisor.eStop("bench");
+  await supervisor.stop();
+  t.same(fan.did, ["call", "failsafe off", "close"], "nothing reaches it any more");
+  t.same(lamp.did, ["call", "failsafe safe", "failsafe safe", "close"]);
+  t.equal(clock.pending(), 0);
+});
+
+t.test("a released device that is to hold its state is only closed, and a call in progress told to give up", async (t) => {
+  const { supervisor, device } = rig();
+  const contactor = device("contactor", { onExit: "hold" });
+  contactor.answers(
+    () =>
+      new Promise((_, reject) => {
+        contactor.signals.at(-1)?.addEventListener("abort", () => {
+          reject(new Error("given up"));
+        });
+      }),
+  );
+  const reply = contactor.move();
+  const waiting = contactor.move({ caller: "b" });
+  await supervisor.release(contactor.slot, "bench");
+  t.same(contactor.did, ["call", "close"]);
+  t.equal(contactor.signals[0]?.aborted, true);
+  t.equal(await refusal(reply), "FAULTED given up");
+  t.equal(contactor.slot.fault, undefined);
+  t.match(await refusal(waiting), /^NOT_READY contactor is being closed/);
+});
+
+t.test("the motion group of a released device loses its lease with it, if somebody drove it", async (t) => {
+  const { clock, journal, supervisor, device } = rig();
+  const left = device("left", { group: "drive" });
+  const right = device("right", { group: "drive", onLoss: "off" });
+  const spare = device("spare", { group: "drive" });
+  void right.move();
+  await supervisor.release(spare.slot, "bench");
+  t.same(right.did, ["call"], "nobody drove the spare one");
+  void left.move({ leaseMs: 100 });
+  await supervisor.release(left.slot, "bench");
+  t.same(right.did, ["call", "failsafe off"]);
+  t.equal(right.slot.current.holder, "");
+  t.equal(journal.chain(right.slot.event)[0]?.caller, "lease end");
+  void right.move({ leaseMs: 5000 });
+  await clock.advance(500);
+  t.same(right.did, ["call", "failsafe off", "call"], "and can be driven again");
+});
+
+t.test("a device that is being released is closed once, however often it is asked for", async (t) => {
+  const { clock, log, supervisor, device } = rig();
+  const fan = device("fan", { callMs: 200 }, { failsafe: hang, close: hang });
+  const releases = [supervisor.release(fan.slot, "a"), supervisor.release(fan.slot, "b"), supervisor.stop()];
+  t.match(await refusal(fan.move()), /^NOT_READY fan: the agent is stopping/);
+  await clock.advance(200);
+  t.same(fan.did, ["failsafe safe", "close"]);
+  await clock.advance(200);
+  await Promise.all(releases);
+  t.same(fan.did, ["failsafe safe", "close"]);
+  t.same(log.lines, [
+    "error fan could not be made safe: fan: going safe took longer than 200 ms",
+    "error fan did not close: fan: closing took longer than 200 ms",
+  ]);
+});
+
+t.test("an e-stop still reaches a device on its way to its exit state", async (t) => {
+  const { clock, supervisor, device } = rig();
+  const targets: SafeTarget[] = [];
+  const fan = device(
+    "fan",
+    { onExit: { value: 80 } },
+    {
+      failsafe(to) {
+        targets.push(to);
+        return targets.length === 1 ? hang() : undefined;
+      },
+    },
+  );
+  const released = supervisor.release(fan.slot, "bench");
+  await supervisor.eStop("bench");
+  t.same(targets, [{ value: 80 }, "safe"]);
+  t.notOk(fan.did.includes("close"));
+  await clock.advance(1000);
+  await released;
+  t.equal(fan.did.at(-1), "close");
+});
+
+t.test("devices that hold their state at the end are all closed", async (t) => {
+  const { supervisor, device } = rig();
+  const held = ["a", "b", "c"].map((id) => device(id, { onExit: "hold" }));
+  await supervisor.stop();
+  t.same(
+    held.map(({ did }) => did),
+    [["close"], ["close"], ["close"]],
+  );
 });

@@ -1,0 +1,91 @@
+import { messageOf } from "../contract/errors.ts";
+import { createScopedBoard } from "./scoped-board.ts";
+import { tickEvery } from "./ticker.ts";
+import type { Board } from "../contract/board.ts";
+import type { Cancel, Clock } from "../contract/clock.ts";
+import type { DeviceContext } from "../contract/device.ts";
+import type { Log } from "../contract/log.ts";
+import type { Variables } from "../contract/variable.ts";
+
+export interface DeviceScopeOptions {
+  readonly id: string;
+  readonly board: Board;
+  readonly clock: Clock;
+  readonly variables: Variables;
+  readonly log: Log;
+  /** Told what goes wrong in the device's own timers and listeners, and what it reports itself. */
+  readonly fault: (error: unknown) => void;
+}
+
+/** What one device gets to work with, for as long as it is open. */
+export interface DeviceScope {
+  readonly context: DeviceContext;
+  /** Ends its timers and whatever ports it left open; names these. What it publishes and opens later comes to nothing. */
+  end(): Promise<readonly string[]>;
+}
+
+/** Whatever a device does outside of its functions stays with it: what throws there faults it, and nothing of it goes on once it is closed. */
+export function createDeviceScope({ id, board, clock, variables, log, fault }: DeviceScopeOptions): DeviceScope {
+  const scoped = createScopedBoard(board, id, fault);
+  const tickers = new Set<Cancel>();
+  const unpublished = new Set<string>();
+  let ended = false;
+
+  const context: DeviceContext = {
+    id,
+    board: scoped.board,
+    clock: {
+      monotonicMs: () => clock.monotonicMs(),
+      wallMs: () => clock.wallMs(),
+      after: (delayMs, run) =>
+        clock.after(delayMs, () => {
+          if (ended) return;
+          try {
+            run();
+          } catch (error) {
+            fault(error);
+          }
+        }),
+    },
+    publish(name, value, freshMs = Infinity) {
+      if (ended) return;
+      const full = `${id}.${name}`;
+      try {
+        variables.set(full, value, id, freshMs);
+      } catch (error) {
+        // A full store must not stop a device from working: what it publishes is lost, and said once per variable.
+        if (unpublished.has(full)) return;
+        unpublished.add(full);
+        log.warn({ device: id, variable: full }, `${full} cannot be published: ${messageOf(error)}`);
+      }
+    },
+    fault,
+    variable: (name) => variables.get(name),
+    every(periodMs, tick) {
+      const cancel = tickEvery(clock, periodMs, (nowMs, missed) => {
+        if (ended) return;
+        try {
+          tick(nowMs, missed);
+        } catch (error) {
+          fault(error);
+        }
+      });
+      tickers.add(cancel);
+      if (ended) cancel();
+      return () => {
+        cancel();
+        tickers.delete(cancel);
+      };
+    },
+  };
+
+  return {
+    context,
+    end() {
+      ended = true;
+      for (const cancel of tickers) cancel();
+      tickers.clear();
+      return scoped.end();
+    },
+  };
+}

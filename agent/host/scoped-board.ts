@@ -1,0 +1,110 @@
+import { AgentError, messageOf } from "../contract/errors.ts";
+import { lineText, pwmText, type Board, type DigitalInput } from "../contract/board.ts";
+import { i2cText } from "../contract/i2c.ts";
+import type { CanChannel } from "../contract/can.ts";
+import type { Eventually } from "../contract/value.ts";
+
+/** What one device sees of the board, and what is known of its ports. */
+export interface ScopedBoard {
+  readonly board: Board;
+  /**
+   * Nothing can be opened any more; what is still open is closed. Answers what that was: `line GPIO17`, with the reason where it did not close. Calling
+   * it again answers the same.
+   */
+  end(): Promise<readonly string[]>;
+}
+
+interface Closable {
+  close(): Eventually<void>;
+}
+
+/**
+ * The board as one device gets it: every port it opens is owned by the device and known, so that none outlives it; what its listeners throw is
+ * `fault`, not the end of the process.
+ */
+export function createScopedBoard(board: Board, owner: string, fault: (error: unknown) => void): ScopedBoard {
+  const open = new Map<object, { readonly what: string; readonly port: Closable }>();
+  let ended: Promise<readonly string[]> | undefined;
+
+  function mustBeOpen(what: string): void {
+    if (ended !== undefined) throw new AgentError("NOT_READY", `${owner} is closed; it cannot open ${what}`);
+  }
+
+  async function opened<Port extends Closable>(what: string, openPort: () => Promise<Port>): Promise<Port> {
+    mustBeOpen(what);
+    const port = await openPort();
+    try {
+      mustBeOpen(what);
+    } catch (error) {
+      // The device was closed while its port was on the way.
+      await port.close();
+      throw error;
+    }
+    const key = {};
+    open.set(key, { what, port });
+    return {
+      ...port,
+      close() {
+        open.delete(key);
+        return port.close();
+      },
+    };
+  }
+
+  function guarded<Told extends readonly unknown[]>(listener: (...told: Told) => void): (...told: Told) => void {
+    return (...told) => {
+      try {
+        listener(...told);
+      } catch (error) {
+        fault(error);
+      }
+    };
+  }
+
+  async function closeAll(): Promise<readonly string[]> {
+    const left = [...open.values()];
+    open.clear();
+    return Promise.all(left.map(closeLeft));
+  }
+
+  async function closeLeft({ what, port }: { readonly what: string; readonly port: Closable }): Promise<string> {
+    try {
+      await port.close();
+      return what;
+    } catch (error) {
+      return `${what} (${messageOf(error)})`;
+    }
+  }
+
+  function end(): Promise<readonly string[]> {
+    ended ??= closeAll();
+    return ended;
+  }
+
+  return {
+    end,
+    board: {
+      describe: () => board.describe(),
+      openOutput: (_owner, line, initial) => opened(`line ${lineText(line)}`, () => board.openOutput(owner, line, initial)),
+      openOutputs: (_owner, lines, initial) =>
+        opened(lines.map((line) => `line ${lineText(line)}`).join(", "), () => board.openOutputs(owner, lines, initial)),
+      async openInput(_owner, line, options) {
+        const input = await opened<DigitalInput>(`line ${lineText(line)}`, () => board.openInput(owner, line, options));
+        return { ...input, onEdge: (listener, failed = fault) => input.onEdge(guarded(listener), failed) };
+      },
+      openPwm: (_owner, channel, periodNs) => opened(pwmText(channel), () => board.openPwm(owner, channel, periodNs)),
+      openI2c: (_owner, chip) => opened(i2cText(chip), () => board.openI2c(owner, chip)),
+      async openCan(_owner, interfaceName) {
+        const channel = await opened<CanChannel>(`can ${interfaceName}`, () => board.openCan(owner, interfaceName));
+        return {
+          ...channel,
+          onFrame: (filters, listener) => channel.onFrame(filters, guarded(listener)),
+          onState: (listener) => channel.onState(guarded(listener)),
+        };
+      },
+      async close() {
+        await end();
+      },
+    },
+  };
+}

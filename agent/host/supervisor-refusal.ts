@@ -1,0 +1,42 @@
+import { AgentError } from "../contract/errors.ts";
+import { keepsOut } from "./lease.ts";
+import type { MutableSlot, Order } from "./supervisor-slot.ts";
+
+/** What keeps every device from actuating. */
+export interface Gate {
+  /** Why nothing new is accepted any more. */
+  readonly closed: string | undefined;
+  /** Who latched the e-stop. */
+  readonly eStoppedBy: string | undefined;
+}
+
+/** Why `order` may not actuate the device now; undefined when it may. */
+export function refusalOf(gate: Gate, slot: MutableSlot, order: Order, nowMs: number): AgentError | undefined {
+  if (gate.closed !== undefined) return new AgentError("NOT_READY", `${slot.id}: ${gate.closed}`);
+  if (slot.ending) return new AgentError("NOT_READY", `${slot.id} is being closed; DEVICES says what became of it`);
+  if (gate.eStoppedBy !== undefined) {
+    return new AgentError("FAULTED", `${slot.id}: e-stop is latched by ${gate.eStoppedBy}; ESTOP RESET clears it`);
+  }
+  if (slot.fault !== undefined) {
+    return new AgentError("FAULTED", `${slot.id} is faulted: ${slot.fault.message}; RESET ${slot.id} clears it`, { cause: slot.fault });
+  }
+  const { holder, priority, untilMs } = slot.current;
+  if (keepsOut(slot.current, order.caller, order.priority, slot.policy.exclusive, nowMs)) {
+    const leftMs = Math.ceil(untilMs - nowMs);
+    return new AgentError(
+      "IN_USE",
+      `${slot.id} is held by ${holder} with priority ${priority} for another ${leftMs} ms; ${order.caller} asked with ${order.priority}`,
+    );
+  }
+  if (order.seq !== undefined && slot.seqCaller === order.caller && order.seq <= slot.seq) {
+    return new AgentError("STALE", `${slot.id}: command ${order.seq} of ${order.caller} is not newer than ${slot.seq}`);
+  }
+  return undefined;
+}
+
+/** Errors by which a driver says no without having done anything. */
+export function isRefusal(error: AgentError): boolean {
+  return (
+    error.code === "ARGUMENT" || error.code === "LIMIT" || error.code === "DENIED" || error.code === "NOT_READY" || error.code === "UNKNOWN"
+  );
+}
