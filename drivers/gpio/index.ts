@@ -1,12 +1,14 @@
 import { buttonDriver } from "./button.ts";
 import { lightDriver } from "./light.ts";
+import { panTiltDriver } from "./pan-tilt.ts";
 import { relayDriver } from "./relay.ts";
+import { servoDriver } from "./servo.ts";
 import { switchDriver } from "./switch.ts";
 import { MODULE_CONTRACT, type DeviceModule } from "../../agent/contract/device.ts";
 
-/** Devices on lines and PWM channels. */
+/** Devices on lines, PWM channels and I2C chips. */
 export const gpio: DeviceModule = {
   name: "gpio",
   contract: MODULE_CONTRACT,
-  drivers: [lightDriver, relayDriver, buttonDriver, switchDriver],
+  drivers: [lightDriver, relayDriver, buttonDriver, switchDriver, servoDriver, panTiltDriver],
 };
