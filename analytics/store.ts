@@ -44,6 +44,8 @@ export interface Intake extends PairSink {
 export interface VariableStore extends ContractStore, MirroredVariables {
   /** For a stream or file called `source`. Counts `pairs` and `refused` in `counts`. */
   intake(source: string, counts: PairCounts): Intake;
+  /** How old a value of that name may be before it is stale, milliseconds. */
+  staleMsOf(name: string): number;
 }
 
 const BYTES_PER_NUMBER = 8;
@@ -285,6 +287,7 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
         positions.takeValue(slot, value);
       });
     },
+    staleMsOf: (name) => staleMs[slotByName.get(name) ?? NO_SLOT] ?? defaultStaleMs,
     slots: () => positions.pairs((slot) => names[slot] as string),
     intake,
   };

@@ -58,6 +58,12 @@ t.test("a variable is stale when it is older than declared, by the monotonic clo
   t.equal(store.get("slow")?.stale, false);
   clock.advanceNow(1900);
   t.equal(store.get("slow")?.stale, true, "2000 ms where nothing is declared");
+  store.set("own.speed", 1, "own", 50);
+  t.strictSame(
+    ["fast", "slow", "own.speed", "unknown"].map((name) => store.staleMsOf(name)),
+    [100, 2000, 50, 2000],
+    "and says for every name how old it may be",
+  );
   store.set("fast", 2, "lamp");
   t.equal(store.get("fast")?.stale, false);
   t.end();
