@@ -1,0 +1,81 @@
+import type { KeeperOptions } from "./options.ts";
+
+/** What to do after the device host has ended. */
+export type Verdict =
+  | { readonly kind: "restart"; readonly waitMs: number }
+  /** It ended too often: it stays down until somebody says otherwise. */
+  | { readonly kind: "stay-down"; readonly ends: number };
+
+/** Decides on restarts. Pure: time comes in, decisions come out. */
+export interface RestartPolicy {
+  /** It ended at `nowMs`, unasked; `healthyForMs` after it was ready, 0 when it never was. */
+  ended(nowMs: number, healthyForMs: number): Verdict;
+  /** Somebody wants it started again: what was before does not count any more. */
+  forgive(): void;
+  /** Ends within the window that reaches back from `nowMs`. */
+  recentEnds(nowMs: number): number;
+}
+
+export function createRestartPolicy(options: KeeperOptions): RestartPolicy {
+  const { restartMinMs, restartMaxMs, healthyMs, crashes, crashWindowMs } = options;
+  let ends: number[] = [];
+  let waitMs = restartMinMs;
+
+  function withinWindow(nowMs: number): number[] {
+    return ends.filter((endMs) => nowMs - endMs < crashWindowMs);
+  }
+
+  return {
+    ended(nowMs, healthyForMs) {
+      ends = [...withinWindow(nowMs), nowMs];
+      if (ends.length >= crashes) return { kind: "stay-down", ends: ends.length };
+      if (healthyForMs >= healthyMs) waitMs = restartMinMs;
+      const verdict = { kind: "restart", waitMs } as const;
+      // From 0 it could not double.
+      waitMs = Math.min(restartMaxMs, Math.max(1, waitMs * 2));
+      return verdict;
+    },
+    forgive() {
+      ends = [];
+      waitMs = restartMinMs;
+    },
+    recentEnds: (nowMs) => withinWindow(nowMs).length,
+  };
+}
+
+/** Decides whether the device host is alive, from its beats and a check once per period. Pure. */
+export interface BeatWatch {
+  /** A sign of life. */
+  beat(): void;
+  /** To be called once per period, `lateMs` after it was due; true when the device host is to be killed. */
+  check(lateMs: number): boolean;
+  /** Periods in a row without a beat. */
+  readonly missed: number;
+}
+
+/**
+ * A period without a beat counts only when the check was on time: after a standstill of this process the beats of that time lie unread in the socket, and a
+ * healthy device host must not be killed for it. When the check before was late as well it counts all the same, since the socket was read in between:
+ * a process that is always late still notices.
+ */
+export function createBeatWatch({ heartbeatMs, missedBeats }: Pick<KeeperOptions, "heartbeatMs" | "missedBeats">): BeatWatch {
+  let seen = true;
+  let late = false;
+  let missed = 0;
+  return {
+    beat() {
+      seen = true;
+      missed = 0;
+    },
+    check(lateMs) {
+      const lateBefore = late;
+      late = lateMs > heartbeatMs / 2;
+      if (!seen && (!late || lateBefore)) missed += 1;
+      seen = false;
+      return missed >= missedBeats;
+    },
+    get missed() {
+      return missed;
+    },
+  };
+}

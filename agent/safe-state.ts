@@ -1,0 +1,169 @@
+import { AgentError, messageOf, toAgentError } from "./contract/errors.ts";
+import { tickEvery } from "./host/ticker.ts";
+import type { Board } from "./contract/board.ts";
+import type { Cancel, Clock } from "./contract/clock.ts";
+import type { DeviceContext, DeviceSpec } from "./contract/device.ts";
+import type { Log } from "./contract/log.ts";
+import type { DeviceSafety, SafeReport } from "./keeper/safe-report.ts";
+
+export interface SafeStateOptions {
+  readonly specs: readonly DeviceSpec[];
+  readonly openBoard: () => Promise<Board>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Time the board has, and then each device, milliseconds. */
+  readonly limitMs: number;
+}
+
+/** Ports are given back in this time or not at all. */
+const RELEASE_MS = 500;
+
+/**
+ * Loads what `writeSafeStates` will need, and finds out whether the board can be opened, without holding a port afterwards. Called before there is need:
+ * loading takes longer than writing.
+ */
+export async function prepareSafeStates({ openBoard }: Pick<SafeStateOptions, "openBoard">): Promise<void> {
+  const board = await openBoard();
+  await board.close();
+}
+
+/**
+ * Takes every device to its safe state from outside, whoever left it as it is: each is opened afresh by its driver, which begins in the safe state, and told
+ * to go there. All at the same time, what moves first; one that fails or hangs keeps nobody waiting. The ports stay held until the report's `release`.
+ * Devices with `onLoss: hold` are left alone, disabled ones are not mentioned. Never rejects.
+ */
+export async function writeSafeStates(options: SafeStateOptions): Promise<SafeReport> {
+  const { clock, log, limitMs } = options;
+  const startMs = clock.monotonicMs();
+  const specs = options.specs.filter(({ policy }) => policy.enabled).toSorted(whatMovesFirst);
+  const opened: OpenedDevice[] = [];
+  let board: Board | undefined;
+
+  function report(id: string, outcome: DeviceSafety["outcome"], reason?: string): DeviceSafety {
+    return { id, outcome, tookMs: clock.monotonicMs() - startMs, reason };
+  }
+
+  function failure(id: string, thrown: unknown): DeviceSafety {
+    const { code, message } = toAgentError(thrown);
+    return report(id, "failed", `${code} ${message}`);
+  }
+
+  async function makeSafe(on: Board, spec: DeviceSpec): Promise<DeviceSafety> {
+    const { id } = spec;
+    if (spec.policy.onLoss === "hold") return report(id, "left", "onLoss: hold");
+    try {
+      const device = createOpenedDevice(spec, on, options);
+      opened.push(device);
+      const moves = await limited(clock, limitMs, `${id}: making it safe`, device.makeSafe());
+      return moves ? report(id, "safe") : report(id, "left", "it cannot move anything");
+    } catch (thrown) {
+      return failure(id, thrown);
+    }
+  }
+
+  async function openAndWrite(): Promise<readonly DeviceSafety[]> {
+    try {
+      const fresh = await limited(clock, limitMs, "opening the board", options.openBoard());
+      board = fresh;
+      return await Promise.all(specs.map((spec) => makeSafe(fresh, spec)));
+    } catch (thrown) {
+      return specs.map(({ id }) => failure(id, thrown));
+    }
+  }
+
+  async function release(): Promise<void> {
+    const work = Promise.all(opened.splice(0).map((device) => device.close())).then(() => board?.close());
+    await limited(clock, RELEASE_MS, "giving the ports back", work).catch((error: unknown) => {
+      log.warn({}, messageOf(error));
+    });
+  }
+
+  const devices = await openAndWrite();
+  return { devices, tookMs: clock.monotonicMs() - startMs, allSafe: devices.every(({ outcome }) => outcome !== "failed"), release };
+}
+
+function whatMovesFirst(a: DeviceSpec, b: DeviceSpec): number {
+  return Number(b.driver.moves) - Number(a.driver.moves);
+}
+
+/** A device that is opened to be made safe, for nobody to call. */
+interface OpenedDevice {
+  /** Opens it and takes it to its safe state; false when it cannot move anything and was closed again. Rejects with what went wrong first. */
+  makeSafe(): Promise<boolean>;
+  /** Never rejects. */
+  close(): Promise<void>;
+}
+
+function createOpenedDevice({ id, driver, options }: DeviceSpec, board: Board, { clock, log }: SafeStateOptions): OpenedDevice {
+  const tickers = new Set<Cancel>();
+  const faults: unknown[] = [];
+  let closeDevice: (() => unknown) | undefined;
+  let closed = false;
+
+  function fault(error: unknown): void {
+    faults.push(error);
+    log.warn({ device: id }, `${id}: ${messageOf(error)}`);
+  }
+
+  /** There are no variables, and what it publishes interests nobody. */
+  const context: DeviceContext = {
+    id,
+    board,
+    clock,
+    publish: () => undefined,
+    variable: () => undefined,
+    fault,
+    every(periodMs, tick) {
+      const cancel = tickEvery(clock, periodMs, (nowMs, missed) => {
+        try {
+          tick(nowMs, missed);
+        } catch (error) {
+          fault(error);
+        }
+      });
+      tickers.add(cancel);
+      return () => {
+        cancel();
+        tickers.delete(cancel);
+      };
+    },
+  };
+
+  async function close(): Promise<void> {
+    closed = true;
+    for (const cancel of tickers) cancel();
+    const closing = closeDevice;
+    closeDevice = undefined;
+    try {
+      await closing?.();
+    } catch (error) {
+      log.warn({ device: id }, `${id} did not close: ${messageOf(error)}`);
+    }
+  }
+
+  return {
+    async makeSafe() {
+      const device = await driver.open(context, options);
+      closeDevice = () => device.close();
+      // It may have been given up while it opened.
+      if (device.failsafe === undefined || closed) await close();
+      else await device.failsafe("safe");
+      if (faults.length > 0) throw faults[0];
+      return device.failsafe !== undefined;
+    },
+    close,
+  };
+}
+
+/** The outcome of `work`, or TIMEOUT naming it. */
+async function limited<T>(clock: Clock, limitMs: number, what: string, work: Promise<T>): Promise<T> {
+  let cancel: Cancel | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    cancel = clock.after(limitMs, () => reject(new AgentError("TIMEOUT", `${what} took longer than ${limitMs} ms`)));
+  });
+  try {
+    return await Promise.race([work, limit]);
+  } finally {
+    cancel?.();
+  }
+}
