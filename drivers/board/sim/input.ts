@@ -8,7 +8,7 @@ import type { Pin } from "./pin.ts";
  * Opens a pin as an input. As with a kernel that debounces, both `read` and the edges show the debounced level, and an edge is stamped
  * when its level has lasted long enough. Stamps rise even while the clock stands still.
  */
-export function openSimInput(pin: Pin, options: InputOptions, clock: Clock, faults: Faults, giveBack: Cancel): DigitalInput {
+export function openSimInput(pin: Pin, options: InputOptions, clock: Clock, faults: Faults): DigitalInput {
   const debounceMs = (options.debounceUs ?? 0) / 1000;
   const listeners = new Set<(edge: Edge) => void>();
   let cancelDebounce: Cancel | undefined;
@@ -64,7 +64,6 @@ export function openSimInput(pin: Pin, options: InputOptions, clock: Clock, faul
       listeners.clear();
       cancelDebounce?.();
       pin.release();
-      giveBack();
       faults.meet("close", `line ${pin.name}`);
     },
   };

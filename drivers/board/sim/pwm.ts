@@ -1,6 +1,6 @@
 import { AgentError } from "../../../agent/contract/errors.ts";
 import { createRecorder, type History } from "./history.ts";
-import type { Cancel, Clock } from "../../../agent/contract/clock.ts";
+import type { Clock } from "../../../agent/contract/clock.ts";
 import type { PwmOutput } from "../../../agent/contract/board.ts";
 import type { Faults } from "./faults.ts";
 
@@ -12,16 +12,19 @@ export interface PwmEvent {
   readonly periodNs: number;
 }
 
-export interface SimPwmChannel {
-  /** 0 while the channel is closed. */
+/** What a meter on a channel shows and has shown. */
+export interface DutyRecord {
+  /** 0–1. */
   dutyRatio(): number;
   history(): History<PwmEvent>;
-  open(periodNs: number, giveBack: Cancel): PwmOutput;
+  opened(periodNs: number): void;
+  /** Costs nothing when the duty cycle stays. */
+  duty(dutyRatio: number): void;
+  released(): void;
   reset(): void;
 }
 
-/** `name` is the channel's `pwmText`. */
-export function createSimPwmChannel(name: string, clock: Clock, faults: Faults, historyLimit: number): SimPwmChannel {
+export function createDutyRecord(clock: Clock, historyLimit: number): DutyRecord {
   const recorder = createRecorder<PwmEvent>(historyLimit);
   let periodNs = 0;
   let dutyRatio = 0;
@@ -30,38 +33,44 @@ export function createSimPwmChannel(name: string, clock: Clock, faults: Faults, 
     recorder.record({ atMs: clock.monotonicMs(), event, dutyRatio, periodNs });
   }
 
-  function set(next: number): void {
-    if (next === dutyRatio) return;
-    dutyRatio = next;
-    record("duty");
-  }
-
   return {
     dutyRatio: () => dutyRatio,
     history: () => recorder.history(),
-    open(period, giveBack) {
-      let closed = false;
+    opened(period) {
       periodNs = period;
       record("open");
-      return {
-        write(next) {
-          if (closed) throw new AgentError("IO", `${name} is closed`);
-          if (!(next >= 0 && next <= 1)) throw new AgentError("ARGUMENT", `${name}: a duty cycle of ${next} is not from 0 to 1`);
-          faults.meet("pwmWrite", name);
-          set(next);
-        },
-        close() {
-          if (closed) return;
-          closed = true;
-          set(0);
-          record("release");
-          giveBack();
-          faults.meet("close", name);
-        },
-      };
+    },
+    duty(next) {
+      if (next === dutyRatio) return;
+      dutyRatio = next;
+      record("duty");
+    },
+    released() {
+      record("release");
     },
     reset() {
       recorder.clear();
+    },
+  };
+}
+
+/** Opens a channel of the chip `sim`, whose duty cycles are what is recorded. `name` is its `pwmText`. */
+export function openSimPwm(name: string, periodNs: number, record: DutyRecord, faults: Faults): PwmOutput {
+  let closed = false;
+  record.opened(periodNs);
+  return {
+    write(next) {
+      if (closed) throw new AgentError("IO", `${name} is closed`);
+      if (!(next >= 0 && next <= 1)) throw new AgentError("ARGUMENT", `${name}: a duty cycle of ${next} is not from 0 to 1`);
+      faults.meet("pwmWrite", name);
+      record.duty(next);
+    },
+    close() {
+      if (closed) return;
+      closed = true;
+      record.duty(0);
+      record.released();
+      faults.meet("close", name);
     },
   };
 }

@@ -1,18 +1,20 @@
-import { AgentError, toAgentError } from "../../../agent/contract/errors.ts";
-import { createClaims, lineRef, lineText, pwmText } from "../../../agent/contract/board.ts";
+import { AgentError } from "../../../agent/contract/errors.ts";
+import { lineRef, pwmText, type Board, type LineRef, type Pca9685Ref, type Pull, type PwmOutput } from "../../../agent/contract/board.ts";
 import { createFaults, type SimOperation } from "./faults.ts";
+import { createPca9685Channels } from "../pca9685.ts";
+import { createPca9685Model, type Pca9685Model } from "./pca9685-model.ts";
+import { createPorts } from "../ports.ts";
+import { createSimCanBus, type SimCanBus, type SimCanWorld } from "./can.ts";
+import { createSimI2c, type SimI2cWorld } from "./i2c.ts";
+import { CHIP, createSimLines, openSimOutput, openSimOutputs } from "./lines.ts";
+import { createDutyRecord, openSimPwm, type DutyRecord, type PwmEvent } from "./pwm.ts";
+import { DEFAULT_I2C_TIMING, type I2cTiming } from "../i2c-queue.ts";
 import { didYouMean } from "../../../agent/contract/nearest.ts";
-import { createPin, type Pin, type PinEvent } from "./pin.ts";
-import { createSimPwmChannel, type PwmEvent, type SimPwmChannel } from "./pwm.ts";
+import { i2cText, type I2cBus, type I2cDevice, type I2cRef } from "../../../agent/contract/i2c.ts";
 import { openSimInput } from "./input.ts";
-import { i2cText } from "../../../agent/contract/i2c.ts";
-import type { Board, DigitalOutput, DigitalOutputs, LineRef, Pull, PwmRef } from "../../../agent/contract/board.ts";
-import type { Cancel, Clock } from "../../../agent/contract/clock.ts";
-import type { Eventually } from "../../../agent/contract/value.ts";
+import type { Clock } from "../../../agent/contract/clock.ts";
 import type { History } from "./history.ts";
-
-/** The label of the one chip a simulated board has, for lines and for PWM. */
-const CHIP = "sim";
+import type { Pin, PinEvent } from "./pin.ts";
 
 /** The board's other side: what a person with a wire, a meter and a logic analyser would do. Throws UNKNOWN for what is not on the board. */
 export interface SimWorld {
@@ -28,21 +30,32 @@ export interface SimWorld {
   level(line: string): boolean;
   /** What happened on the pin, the newest `historyLimit` events. */
   history(line: string): History<PinEvent>;
-  /** Duty cycle 0–1 of a channel named by its `pwmText`; 0 while it is closed. */
+  /** Duty cycle 0–1 of a channel named by its `pwmText`, `pwm sim:0` or `pwm pca9685@1:0x40:0`; 0 while it is closed. */
   duty(channel: string): number;
   dutyHistory(channel: string): History<PwmEvent>;
+  readonly i2c: SimI2cWorld;
+  /** Puts a PCA9685, as it is after power-on, on a bus: its channels can be opened, and their duty cycles are recorded. */
+  attachPca9685(bus: I2cBus, address: number): Pca9685Model;
+  /** The other side of a CAN interface. */
+  can(interfaceName: string): SimCanWorld;
   /** The `nth` operation of its kind from now on fails once, with IO or with `error`: 1 is the next one. A failed close gives back all the same. */
   failNth(operation: SimOperation, nth: number, error?: AgentError): void;
   /** Failures planned and not met yet. */
   pendingFailures(): number;
   /** Every open port and its owner: `line GPIO17 of lamp`. */
   claimed(): readonly string[];
-  /** Lets go of every line, takes the resistors off, forgets planned failures and what was recorded. Open ports stay open. */
+  /** Lets go of every line and bus, takes the resistors off, brings CAN interfaces up, forgets planned failures and what was recorded. Open ports stay open. */
   reset(): void;
 }
 
 export interface SimBoard extends Board {
   readonly world: SimWorld;
+}
+
+/** A PCA9685 the board has from the start. */
+export interface SimPca9685 {
+  readonly bus: I2cBus;
+  readonly address: number;
 }
 
 export interface SimBoardOptions {
@@ -53,7 +66,12 @@ export interface SimBoardOptions {
   readonly lines?: Readonly<Record<string, number>>;
   /** Channels 0 to `pwmChannels - 1` on chip `sim`; 4 when absent. */
   readonly pwmChannels?: number;
-  /** Events kept per pin and per channel; 1000 when absent. */
+  /** One on bus 1 at 0x40 when absent. */
+  readonly pca9685?: readonly SimPca9685[];
+  readonly i2c?: I2cTiming;
+  /** CAN interfaces; can0 and can1 when absent. */
+  readonly can?: readonly string[];
+  /** Events kept per pin, per channel and per interface; 1000 when absent. */
   readonly historyLimit?: number;
 }
 
@@ -64,151 +82,92 @@ function headerLines(): Record<string, number> {
   return lines;
 }
 
+const PCA9685_CHANNELS = 16;
+
 /** A board without hardware that behaves as the real ones do, and whose other side a test, a demo or a person at a keyboard can play. */
 export function createSimBoard(options: SimBoardOptions): SimBoard {
-  const { clock, why = "the configuration asks for it", lines = headerLines(), pwmChannels = 4, historyLimit = 1000 } = options;
-  const claims = createClaims();
+  const { clock, why = "the configuration asks for it", pwmChannels = 4, historyLimit = 1000 } = options;
+  const ports = createPorts("the simulated board");
   const faults = createFaults();
-  const pinsByName = new Map<string, Pin>();
-  const pinsByOffset = new Map<number, Pin>();
-  const channels = new Map<string, SimPwmChannel>();
-  const closers = new Map<string, { readonly owner: string; readonly close: () => Eventually<void> }>();
-  let closed = false;
+  const lines = createSimLines(options.lines ?? headerLines(), clock, historyLimit);
+  const i2c = createSimI2c(clock, faults, options.i2c ?? DEFAULT_I2C_TIMING);
+  const duties = new Map<string, DutyRecord>();
+  const buses = new Map<string, SimCanBus>();
+  const pca9685 = createPca9685Channels({
+    openI2c: (owner, ref) => openI2c(owner, ref, true),
+    openOutput: (owner, line, initial) => openOutput(owner, lineRef(line), initial),
+    oscillatorStarts: () => Promise.resolve(),
+  });
 
-  for (const [name, offset] of Object.entries(lines)) {
-    // A line may have several names.
-    const pin = pinsByOffset.get(offset) ?? createPin(name, clock, historyLimit);
-    pinsByName.set(name, pin);
-    pinsByOffset.set(offset, pin);
-  }
   for (let channel = 0; channel < pwmChannels; channel++) {
-    const name = pwmText({ chip: CHIP, channel });
-    channels.set(name, createSimPwmChannel(name, clock, faults, historyLimit));
+    duties.set(pwmText({ chip: CHIP, channel }), createDutyRecord(clock, historyLimit));
   }
+  for (const name of options.can ?? ["can0", "can1"]) buses.set(name, createSimCanBus(`can ${name}`, clock, faults, historyLimit));
+  for (const { bus, address } of options.pca9685 ?? [{ bus: 1, address: 0x40 }]) attachPca9685(bus, address);
 
-  function pinOf(ref: LineRef): Pin {
-    const pin = "name" in ref ? pinsByName.get(ref.name) : ref.chip === CHIP ? pinsByOffset.get(ref.offset) : undefined;
-    if (pin !== undefined) return pin;
-    const meant = didYouMean(lineText(ref), pinsByName.keys());
-    throw new AgentError(
-      "UNKNOWN",
-      `line ${lineText(ref)} is not on the simulated board, which has ${knownLines()} on chip ${CHIP}${meant}`,
-    );
-  }
-
-  function knownLines(): string {
-    const names = [...pinsByName.keys()];
-    return names.length > 6 ? `${names.slice(0, 3).join(", ")} … ${String(names.at(-1))}` : names.join(", ");
-  }
-
-  function channelOf(name: string): SimPwmChannel {
-    const channel = channels.get(name);
-    if (channel !== undefined) return channel;
-    throw new AgentError("UNKNOWN", `${name} does not exist; the simulated board has channels 0 to ${pwmChannels - 1} on chip ${CHIP}`);
-  }
-
-  function mustBeOpen(): void {
-    if (closed) throw new AgentError("IO", "the simulated board is closed");
-  }
-
-  /** Claims every key or none. */
-  function claimAll(owner: string, keys: readonly string[]): Cancel {
-    const releases: Cancel[] = [];
-    const releaseAll = (): void => {
-      for (const release of releases) release();
-    };
-    try {
-      for (const key of keys) releases.push(claims.claim(key, owner));
-    } catch (error) {
-      releaseAll();
-      throw error;
-    }
-    return releaseAll;
-  }
-
-  /** Claims the port, counts the operation and opens: nothing is kept of a port that does not open. */
-  function openPort<Port extends { close(): Eventually<void> }>(
-    owner: string,
-    keys: readonly string[],
-    operation: SimOperation,
-    open: (giveBack: Cancel) => Port,
-  ): Port {
-    const release = claimAll(owner, keys);
-    const what = keys.join(", ");
-    try {
-      faults.meet(operation, what);
-      const port = open(() => {
-        for (const key of keys) closers.delete(key);
-        release();
-      });
-      for (const key of keys) closers.set(key, { owner, close: () => port.close() });
-      return port;
-    } catch (error) {
-      release();
-      throw error;
-    }
-  }
-
-  function openPins(owner: string, pins: readonly Pin[], initial: readonly boolean[]): DigitalOutputs {
-    if (pins.length === 0) throw new AgentError("ARGUMENT", `${owner} asks for no lines; name at least one`);
-    if (initial.length !== pins.length)
-      throw new AgentError("ARGUMENT", `${pins.length} lines take ${pins.length} initial levels, got ${initial.length}`);
-    const keys = pins.map((pin) => `line ${pin.name}`);
-    const what = keys.join(", ");
-    return openPort(owner, keys, "openOutput", (giveBack) => {
-      const driven = [...initial];
-      let open = true;
-      pins.forEach((pin, i) => pin.openOutput(driven[i] === true));
-      return {
-        write(levels) {
-          if (!open) throw new AgentError("IO", `${what} is closed`);
-          if (levels.length !== pins.length)
-            throw new AgentError("ARGUMENT", `${what}: ${pins.length} levels are expected, got ${levels.length}`);
-          faults.meet("write", what);
-          for (let i = 0; i < pins.length; i++) {
-            const level = levels[i] === true;
-            driven[i] = level;
-            pins[i]?.output(level);
-          }
-        },
-        levels: () => driven,
-        close() {
-          if (!open) return;
-          open = false;
-          for (const pin of pins) pin.release();
-          giveBack();
-          faults.meet("close", what);
-        },
-      };
+  function attachPca9685(bus: I2cBus, address: number): Pca9685Model {
+    const records = Array.from({ length: PCA9685_CHANNELS }, (_, channel) => {
+      const name = pwmText({ pca9685: { bus, address, channel } });
+      const record = duties.get(name) ?? createDutyRecord(clock, historyLimit);
+      duties.set(name, record);
+      return record;
     });
+    const model = createPca9685Model((channel, dutyRatio) => records[channel]?.duty(dutyRatio));
+    i2c.world.attach(bus, address, model);
+    return model;
   }
 
-  function openPin(owner: string, pin: Pin, initial: boolean): DigitalOutput {
+  function dutyOf(name: string): DutyRecord {
+    const record = duties.get(name);
+    if (record !== undefined) return record;
+    const pca = [...duties.keys()].filter((known) => known.startsWith("pwm pca9685@") && known.endsWith(":0"));
+    const also = pca.length === 0 ? "" : `; channels 0 to ${PCA9685_CHANNELS - 1} of ${pca.map((known) => known.slice(4, -2)).join(", ")}`;
+    const there = `the simulated board has channels 0 to ${pwmChannels - 1} on chip ${CHIP}${also}`;
+    throw new AgentError("UNKNOWN", `${name} does not exist; ${there}`);
+  }
+
+  function canBus(name: string): SimCanBus {
+    const bus = buses.get(name);
+    if (bus !== undefined) return bus;
+    const names = [...buses.keys()];
+    const known = names.length === 0 ? "none" : names.join(", ");
+    throw new AgentError("UNKNOWN", `can interface ${name} is not on the simulated board, which has ${known}${didYouMean(name, names)}`);
+  }
+
+  async function openOutput(owner: string, ref: LineRef, initial: boolean) {
+    const pin = lines.find(ref);
     const key = `line ${pin.name}`;
-    return openPort(owner, [key], "openOutput", (giveBack) => {
-      let driven = initial;
-      let open = true;
-      pin.openOutput(initial);
-      return {
-        write(level) {
-          if (!open) throw new AgentError("IO", `${key} is closed`);
-          faults.meet("write", key);
-          driven = level;
-          pin.output(level);
-        },
-        level: () => driven,
-        close() {
-          if (!open) return;
-          open = false;
-          pin.release();
-          giveBack();
-          faults.meet("close", key);
-        },
-      };
+    return ports.open(owner, [key], () => {
+      faults.meet("openOutput", key);
+      return openSimOutput(pin, initial, faults);
     });
   }
 
-  const pinNamed = (line: string): Pin => pinOf(lineRef(line));
+  async function openI2c(owner: string, ref: I2cRef, repeatWrites: boolean): Promise<I2cDevice> {
+    const chip = i2c.find(ref);
+    const key = i2cText(chip);
+    return ports.open(owner, [key], () => {
+      faults.meet("openI2c", key);
+      return i2c.open(chip, repeatWrites);
+    });
+  }
+
+  async function openPca9685(owner: string, ref: Pca9685Ref, record: DutyRecord, periodNs: number): Promise<PwmOutput> {
+    const output = await pca9685.open(owner, ref, periodNs);
+    record.opened(periodNs);
+    return {
+      write: (dutyRatio) => output.write(dutyRatio),
+      async close() {
+        try {
+          await output.close();
+        } finally {
+          record.released();
+        }
+      },
+    };
+  }
+
+  const pinNamed = (line: string): Pin => lines.find(lineRef(line));
 
   const world: SimWorld = {
     drive: (line, level) => pinNamed(line).drive(level),
@@ -222,15 +181,20 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
     },
     level: (line) => pinNamed(line).level(),
     history: (line) => pinNamed(line).history(),
-    duty: (channel) => channelOf(channel).dutyRatio(),
-    dutyHistory: (channel) => channelOf(channel).history(),
+    duty: (channel) => dutyOf(channel).dutyRatio(),
+    dutyHistory: (channel) => dutyOf(channel).history(),
+    i2c: i2c.world,
+    attachPca9685,
+    can: (name) => canBus(name).world,
     failNth: (operation, nth, error) => faults.plan(operation, nth, error),
     pendingFailures: () => faults.pending(),
-    claimed: () => [...closers].map(([key, { owner }]) => `${key} of ${owner}`),
+    claimed: () => ports.list(),
     reset() {
       faults.clear();
-      for (const pin of pinsByOffset.values()) pin.reset();
-      for (const channel of channels.values()) channel.reset();
+      i2c.reset();
+      for (const pin of lines.all()) pin.reset();
+      for (const record of duties.values()) record.reset();
+      for (const bus of buses.values()) bus.reset();
     },
   };
 
@@ -240,42 +204,53 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
       kind: "sim",
       model: "simulated board",
       why,
-      chips: [{ label: CHIP, path: CHIP, lines: pinsByOffset.size }],
+      chips: [{ label: CHIP, path: CHIP, lines: lines.count }],
     }),
-    async openOutput(owner, line, initial) {
-      mustBeOpen();
-      return openPin(owner, pinOf(line), initial);
-    },
+    openOutput,
     async openOutputs(owner, refs, initial) {
-      mustBeOpen();
-      return openPins(owner, refs.map(pinOf), initial);
+      if (refs.length === 0) throw new AgentError("ARGUMENT", `${owner} asks for no lines; name at least one`);
+      if (initial.length !== refs.length) {
+        throw new AgentError("ARGUMENT", `${refs.length} lines take ${refs.length} initial levels, got ${initial.length}`);
+      }
+      const pins = refs.map((ref) => lines.find(ref));
+      const keys = pins.map((pin) => `line ${pin.name}`);
+      return ports.open(owner, keys, () => {
+        faults.meet("openOutput", keys.join(", "));
+        return openSimOutputs(pins, initial, faults);
+      });
     },
-    async openInput(owner, line, inputOptions) {
-      mustBeOpen();
-      const pin = pinOf(line);
-      const open = (giveBack: Cancel) => openSimInput(pin, inputOptions, clock, faults, giveBack);
-      return openPort(owner, [`line ${pin.name}`], "openInput", open);
+    async openInput(owner, ref, inputOptions) {
+      const pin = lines.find(ref);
+      const key = `line ${pin.name}`;
+      return ports.open(owner, [key], () => {
+        faults.meet("openInput", key);
+        return openSimInput(pin, inputOptions, clock, faults);
+      });
     },
-    async openPwm(owner, ref: PwmRef, periodNs) {
-      mustBeOpen();
+    async openPwm(owner, ref, periodNs) {
       const name = pwmText(ref);
-      const channel = channelOf(name);
+      const record = dutyOf(name);
       if (!(periodNs > 0 && Number.isFinite(periodNs)))
         throw new AgentError("ARGUMENT", `${name}: a period of ${periodNs} ns is not possible`);
-      return openPort(owner, [name], "openPwm", (giveBack) => channel.open(periodNs, giveBack));
+      return ports.open(owner, [name], () => {
+        faults.meet("openPwm", name);
+        return "chip" in ref ? openSimPwm(name, periodNs, record, faults) : openPca9685(owner, ref.pca9685, record, periodNs);
+      });
     },
-    openI2c: (_owner, ref) => Promise.reject(new AgentError("NOT_READY", `${i2cText(ref)}: not there yet`)),
-    openCan: (_owner, name) => Promise.reject(new AgentError("NOT_READY", `${name}: not there yet`)),
+    openI2c: (owner, ref) => openI2c(owner, ref, false),
+    async openCan(owner, interfaceName) {
+      const bus = canBus(interfaceName);
+      const name = `can ${interfaceName}`;
+      return ports.openShared(owner, name, () => {
+        faults.meet("openCan", name);
+        return bus.open();
+      });
+    },
     async close() {
-      closed = true;
       let failure: AgentError | undefined;
-      for (const { close } of [...closers.values()]) {
-        try {
-          await close();
-        } catch (error) {
-          failure ??= toAgentError(error);
-        }
-      }
+      await ports.close((error) => {
+        failure ??= error;
+      });
       if (failure !== undefined) throw failure;
     },
   };

@@ -136,7 +136,15 @@ t.test("PWM duty cycles are kept with their period", async (t) => {
 
 t.test("the nth operation of a kind fails once and leaves nothing claimed", async (t) => {
   const { clock, board, world } = fresh();
-  const counts: Record<SimOperation, number> = { openOutput: 2, openInput: 1, openPwm: 1, write: 2, pwmWrite: 1, read: 1, close: 4 };
+  const counts: Partial<Record<SimOperation, number>> = {
+    openOutput: 2,
+    openInput: 1,
+    openPwm: 1,
+    write: 2,
+    pwmWrite: 1,
+    read: 1,
+    close: 4,
+  };
   for (const [operation, count] of Object.entries(counts) as [SimOperation, number][]) {
     for (let nth = 1; nth <= count; nth++) {
       const sweep = createSimBoard({ clock });
