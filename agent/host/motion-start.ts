@@ -1,0 +1,48 @@
+import { Worker } from "node:worker_threads";
+
+import { AgentError, messageOf } from "../contract/errors.ts";
+import type { FromThread, MotionSetup, ToThread } from "./motion-messages.ts";
+
+/** The thread as this side sees it. */
+export interface MotionThread {
+  post(message: ToThread): void;
+  /** Resolves when it has ended; a thread that has not by then is ended. */
+  stop(): Promise<void>;
+}
+
+export interface MotionThreadEvents {
+  readonly receive: (message: FromThread) => void;
+  /** It ended by itself. */
+  readonly lost: (error: AgentError) => void;
+}
+
+export type StartThread = (setup: MotionSetup, events: MotionThreadEvents) => MotionThread;
+
+/** What a thread that was told to stop has for closing its devices. */
+const STOP_MS = 2000;
+
+/** Starts the motion thread as a worker thread of this process, from the file at `entry`; the agent's own when absent. */
+export function createThreadStart(entry: URL = ownEntry()): StartThread {
+  return (setup, { receive, lost }) => {
+    const worker = new Worker(entry, { workerData: setup, name: "virgo-motion" });
+    const exited = new Promise<void>((resolve) => {
+      worker.once("exit", () => resolve());
+    });
+    worker.on("message", receive);
+    worker.on("error", (error) => lost(new AgentError("FAULTED", `motion thread failed: ${messageOf(error)}`, { cause: error })));
+    worker.on("exit", (code) => lost(new AgentError("FAULTED", `motion thread ended with ${code}`)));
+    return {
+      post: (message) => worker.postMessage(message),
+      async stop() {
+        const limit = setTimeout(() => void worker.terminate(), STOP_MS);
+        await exited;
+        clearTimeout(limit);
+      },
+    };
+  };
+}
+
+/** The same thread runs from source and from the compiled package. */
+function ownEntry(): URL {
+  return new URL(import.meta.url.endsWith(".ts") ? "../motion-thread.ts" : "../motion-thread.js", import.meta.url);
+}
