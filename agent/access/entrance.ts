@@ -54,7 +54,7 @@ const MAX_WRONG_TOKENS = 5;
 /** No users have this revision: who has seen it is looked up again. */
 const NEVER = -1;
 
-const EVERYTHING: Permits = { allows: () => true };
+const EVERYTHING: Permits = { allow: ["*"], allows: () => true };
 
 type Changeable<T> = { -readonly [key in keyof T]: T[key] };
 

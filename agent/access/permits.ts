@@ -42,7 +42,7 @@ export function compilePermits(allow: readonly string[]): Permits {
   const kinds = new Map(
     (["function", ...PREFIXES] as const).map((kind) => [kind, compileKind(kind === "files", patternsOf(kind, allow))] as const),
   );
-  return { allows: (kind, name) => everything || (kinds.get(kind)?.(name) ?? false) };
+  return { allow, allows: (kind, name) => everything || (kinds.get(kind)?.(name) ?? false) };
 }
 
 function patternsOf(kind: PermitKind, allow: readonly string[]): readonly string[] {

@@ -58,6 +58,8 @@ export type PermitKind = "function" | "vars" | "files" | "queue" | "memory" | "e
 
 /** What an authenticated caller may touch. */
 export interface Permits {
+  /** The list it was made from, so that another process can make the same; absent where there is none. */
+  readonly allow?: readonly string[];
   allows(kind: PermitKind, name: string): boolean;
 }
 

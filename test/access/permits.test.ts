@@ -33,6 +33,14 @@ t.test("a permit covers what it names and nothing else", (t) => {
   t.end();
 });
 
+t.test("permits can be made again from the list they show", (t) => {
+  const permits = compilePermits(compilePermits(["lamp.*", "vars:battery_*"]).allow ?? []);
+  t.strictSame(permits.allow, ["lamp.*", "vars:battery_*"]);
+  t.equal(permits.allows("function", "lamp.on"), true);
+  t.equal(permits.allows("function", "pump.on"), false);
+  t.end();
+});
+
 t.test("a star stands for any characters, none as well", (t) => {
   const names = [
     "vars battery_",
