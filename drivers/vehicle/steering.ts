@@ -1,0 +1,156 @@
+import { z } from "zod";
+
+import { analogFields, hasOnePort, onePort, openAnalog, pwmClaims } from "./channels.ts";
+import { canClaims, canSchema, openFrames } from "./can-frames.ts";
+import { createOutput, openAll, runAll } from "./outputs.ts";
+import { createSteeringControl, type SteeringControl, type SteeringPort, type SteeringState } from "./steering-control.ts";
+import { defineDriver, defineFunction, MOTION_LEASE } from "../../agent/contract/device.ts";
+import { isPending } from "../../agent/contract/value.ts";
+import { PERIOD_MS, createPublisher } from "./publisher.ts";
+import { signalChannel } from "./channels.ts";
+import { steeringLimitsSchema } from "./limit-table.ts";
+import { variableNameSchema } from "./gcbaf-options.ts";
+import type { Device, DeviceContext, DeviceFunction } from "../../agent/contract/device.ts";
+
+/** A RC servo whose whole travel turns the wheels by 35° to either side. */
+const ANGLE_POINTS = [
+  [-35, 1000],
+  [35, 2000],
+] as const;
+
+const optionsSchema = z.strictObject({
+  angle: z
+    .strictObject(analogFields(ANGLE_POINTS))
+    .refine(hasOnePort, onePort)
+    .describe("what turns the front wheels, by their angle in degrees"),
+  can: canSchema.optional(),
+  wheelbaseM: z.number().min(0.05).max(20).default(2.7).describe("from the front to the rear axle, metres"),
+  speed: variableNameSchema.optional().describe("variable that holds the measured speed, m/s; without it angle and rate alone are limited"),
+  measuredAngle: variableNameSchema.optional().describe("variable that holds the measured angle of the front wheels, degrees"),
+  streamHz: z.number().min(2).max(1000).default(10).describe("nominal rate of the commands, hertz"),
+  whenDisarmed: z
+    .enum(["detach", "neutral", "hold"])
+    .default("detach")
+    .describe("after the angle was held until the vehicle was stopped: nothing is driven, the wheels go straight, or they stay"),
+  limits: steeringLimitsSchema.prefault({}),
+});
+
+export type SteeringOptions = z.output<typeof optionsSchema>;
+
+/** The front wheels' angle. Silent until it is armed; when nobody steers any more the angle is held while the vehicle is stopped. */
+export const steeringDriver = defineDriver({
+  name: "steering",
+  summary: "the angle of a vehicle's front wheels, limited by speed; held while the vehicle is stopped when nobody steers",
+  options: optionsSchema,
+  moves: true,
+  lease: MOTION_LEASE,
+  thread: "motion",
+  reads: ({ speed, measuredAngle }) => [speed, measuredAngle].filter((name) => name !== undefined),
+  claims: (options) => [...pwmClaims(options.angle), ...canClaims(options.can)],
+  open: (context, options) =>
+    openAll(async (keep) => {
+      const port = keep(await openPort(context, options));
+      return createSteering(context, options, port);
+    }),
+});
+
+function openPort(context: DeviceContext, options: SteeringOptions): Promise<SteeringPort> {
+  const { board, id } = context;
+  const { limits, can } = options;
+  const failed = (error: unknown): void => context.fault(error);
+  return openAll(async (keep) => {
+    const frames = can === undefined ? undefined : keep(await openFrames(board, id, can, failed));
+    const range = [-limits.angleDeg, limits.angleDeg] as const;
+    const wheels = keep(createOutput(await openAnalog(board, id, "angle", options.angle, frames, range), failed));
+    const enable = can?.enable && createOutput(signalChannel(id, "enable", can.enable, frames, [0, 1]), failed);
+    return {
+      write(angleDeg, nowMs) {
+        frames?.start();
+        enable?.drive(1);
+        wheels.drive(angleDeg);
+        frames?.tick(nowMs);
+      },
+      force(angleDeg, nowMs) {
+        frames?.start();
+        return runAll([() => wheels.force(angleDeg), () => enable?.force(1), () => frames?.flush(nowMs)]);
+      },
+      silence(nowMs) {
+        const lastFrame = (): void => {
+          frames?.flush(nowMs);
+          frames?.stop();
+        };
+        return runAll([() => wheels.silence(), () => enable?.silence(), lastFrame]);
+      },
+      close: () => runAll([() => wheels.close(), () => frames?.close()]),
+    };
+  });
+}
+
+function createSteering(context: DeviceContext, options: SteeringOptions, port: SteeringPort): Device {
+  const control = createSteeringControl(context, options, port);
+  const publisher = createPublisher(context);
+
+  function show(nowMs: number, now: boolean): void {
+    publisher.show(published(control.state()), nowMs, now);
+  }
+
+  show(context.clock.monotonicMs(), true);
+  const cancel = context.every(PERIOD_MS, (nowMs, missed) => {
+    try {
+      control.tick(nowMs, missed);
+    } finally {
+      show(nowMs, false);
+    }
+  });
+  return {
+    functions: functionsOf(control),
+    failsafe: (to) => control.failsafe(to),
+    close() {
+      cancel();
+      return port.close();
+    },
+  };
+}
+
+function published({ phase, reason, angleDeg, limitedBy, overruns }: SteeringState) {
+  return { armed: phase === "armed", phase, reason, angle: angleDeg, limited: limitedBy, overruns };
+}
+
+function functionsOf(control: SteeringControl): Record<string, DeviceFunction> {
+  const none = z.strictObject({});
+  return {
+    arm: defineFunction({
+      summary: "lets commands through, once they have come for long enough; call it with the priority of who steers. Returns true",
+      params: none,
+      effect: "actuate",
+      call() {
+        control.arm();
+        return true;
+      },
+    }),
+    disarm: defineFunction({
+      summary: "lets no command through any more; the angle is held until the vehicle was stopped. Returns false",
+      params: none,
+      effect: "actuate",
+      call() {
+        const done = control.disarm();
+        return isPending(done) ? done.then(() => false) : false;
+      },
+    }),
+    angle: defineFunction({
+      summary: "turns the front wheels: degrees from straight ahead, positive to the left; returns the angle they go to",
+      params: z.strictObject({ angleDeg: z.number().describe("degrees, within limits.angleDeg to either side; outside is refused") }),
+      effect: "actuate",
+      call: ({ angleDeg }) => control.angle(angleDeg),
+    }),
+    state: defineFunction({
+      summary: "whether the steering is armed, the angle that is driven, and what limits it",
+      params: none,
+      effect: "read",
+      call() {
+        const state = control.state();
+        return { ...published(state), speedMps: state.speed.speedMps ?? null };
+      },
+    }),
+  };
+}
