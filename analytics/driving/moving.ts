@@ -1,0 +1,160 @@
+import { RAYS } from "./sight.ts";
+import type { DrivingOptions } from "./options.ts";
+
+/** Where the rear axle is by dead reckoning: metres and radians since an arbitrary start. */
+interface Pose {
+  x: number;
+  y: number;
+  yaw: number;
+}
+
+interface Snapshot extends Pose {
+  atMs: number;
+  yawRate: number;
+  readonly ranges: Float64Array;
+}
+
+/** How often the surroundings are remembered, and how far back they are compared with. */
+const SNAPSHOT_MS = 100;
+const SNAPSHOTS = 12;
+const LOOK_BACK_MS = [200, 500, 1000] as const;
+
+/** A ray that was found to have moved counts for this long: every look back is taken in turn. */
+const HOLD_MS = 100;
+
+/** How late the wheels follow what is asked, and by how much the turn may be misjudged: the heading may be wrong by so much between two tables. */
+const HEADING_LAG_S = 0.1;
+const HEADING_SHARE = 0.05;
+
+/** Nearer than before by more than this is motion, metres; noise and a share of the distance come on top. */
+const MOVED_M = 0.1;
+const MOVED_SHARE = 0.01;
+
+const DEG = Math.PI / 180;
+
+/**
+ * Finds what moves: a reading where some time ago the sensor saw through, at a place that was free. What has never been seen free, as a wall behind
+ * a corner, is no such place, so that the standing world stays standing while the vehicle drives past it.
+ */
+export interface Moving {
+  /** Whether the thing a ray sees has moved. */
+  has(ray: number, nowMs: number): boolean;
+  /** Takes the next plausible table, and the motion since the last one. */
+  take(ranges: Float64Array, nowMs: number, speedMps: number, yawRateRadPerS: number): void;
+  /** Nothing is known of before: the tables were not plausible. */
+  forget(): void;
+}
+
+export function createMoving({ sensor }: DrivingOptions): Moving {
+  const snapshots: Snapshot[] = Array.from({ length: SNAPSHOTS }, () => ({
+    atMs: -Infinity,
+    x: 0,
+    y: 0,
+    yaw: 0,
+    yawRate: 0,
+    ranges: new Float64Array(RAYS),
+  }));
+  const pose: Pose = { x: 0, y: 0, yaw: 0 };
+  const untilMs = new Float64Array(RAYS).fill(-Infinity);
+  /** Rays that seem to have moved, in this comparison and in the one before. */
+  let suspect = new Uint8Array(RAYS);
+  let suspectBefore = new Uint8Array(RAYS);
+  const cos = Float64Array.from({ length: RAYS }, (_, ray) => Math.cos(ray * DEG));
+  const sin = Float64Array.from({ length: RAYS }, (_, ray) => Math.sin(ray * DEG));
+  const { forwardM, maxRangeM, noiseM } = sensor;
+  let newest = 0;
+  let turn = 0;
+  let lastMs = -Infinity;
+
+  function reckon(nowMs: number, speedMps: number, yawRate: number): void {
+    const dtS = Math.min(0.2, Math.max(0, nowMs - lastMs) / 1000);
+    lastMs = nowMs;
+    const yaw = pose.yaw + (yawRate * dtS) / 2;
+    pose.x += Math.cos(yaw) * speedMps * dtS;
+    pose.y += Math.sin(yaw) * speedMps * dtS;
+    pose.yaw += yawRate * dtS;
+  }
+
+  function remember(ranges: Float64Array, nowMs: number, yawRate: number): void {
+    if (nowMs - (snapshots[newest] as Snapshot).atMs < SNAPSHOT_MS) return;
+    newest = (newest + 1) % SNAPSHOTS;
+    const snapshot = snapshots[newest] as Snapshot;
+    snapshot.atMs = nowMs;
+    snapshot.x = pose.x;
+    snapshot.y = pose.y;
+    snapshot.yaw = pose.yaw;
+    snapshot.yawRate = yawRate;
+    snapshot.ranges.set(ranges);
+  }
+
+  /** The youngest snapshot that is at least this old. */
+  function snapshotOf(nowMs: number, ageMs: number): Snapshot | undefined {
+    for (let back = 0; back < SNAPSHOTS; back++) {
+      const snapshot = snapshots[(newest - back + SNAPSHOTS) % SNAPSHOTS] as Snapshot;
+      if (nowMs - snapshot.atMs >= ageMs) return snapshot.atMs === -Infinity ? undefined : snapshot;
+    }
+    return undefined;
+  }
+
+  /** How near anything was in the snapshot around a direction; infinity where nothing was known. */
+  function nearestThen(then: Float64Array, deg: number, spread: number): number {
+    const middle = Math.round(deg);
+    let nearest = Infinity;
+    for (let ray = middle - spread; ray <= middle + spread; ray++) {
+      const range = then[((ray % RAYS) + RAYS) % RAYS] as number;
+      if (range < nearest) nearest = range;
+    }
+    return nearest;
+  }
+
+  /** Two rays side by side, or one and the same twice, have moved: a single wrong reading has not. */
+  function confirm(nowMs: number): void {
+    for (let ray = 0; ray < RAYS; ray++) {
+      if (suspect[ray] === 0) continue;
+      const left = (ray + 1) % RAYS;
+      const right = (ray + RAYS - 1) % RAYS;
+      const confirmed =
+        suspect[left] === 1 || suspect[right] === 1 || suspectBefore[ray] === 1 || suspectBefore[left] === 1 || suspectBefore[right] === 1;
+      if (confirmed) untilMs[ray] = nowMs + HOLD_MS;
+    }
+  }
+
+  function compare(ranges: Float64Array, then: Snapshot, nowMs: number, yawRate: number): void {
+    const turned = pose.yaw - then.yaw;
+    const spread = 1 + Math.round((Math.abs(yawRate - then.yawRate) * HEADING_LAG_S + Math.abs(turned) * HEADING_SHARE) / DEG);
+    [suspect, suspectBefore] = [suspectBefore, suspect];
+    const cosThen = Math.cos(then.yaw);
+    const sinThen = Math.sin(then.yaw);
+    const dx = (pose.x - then.x) * cosThen + (pose.y - then.y) * sinThen;
+    const dy = (pose.y - then.y) * cosThen - (pose.x - then.x) * sinThen;
+    const cosTurn = Math.cos(turned);
+    const sinTurn = Math.sin(turned);
+    for (let ray = 0; ray < RAYS; ray++) {
+      const range = ranges[ray] as number;
+      suspect[ray] = 0;
+      if (range <= 0 || range >= maxRangeM || (ray > 120 && ray < 240)) continue;
+      const hereX = forwardM + range * (cos[ray] as number);
+      const hereY = range * (sin[ray] as number);
+      const thereX = dx + hereX * cosTurn - hereY * sinTurn - forwardM;
+      const thereY = dy + hereX * sinTurn + hereY * cosTurn;
+      const distance = Math.hypot(thereX, thereY);
+      const seen = nearestThen(then.ranges, Math.atan2(thereY, thereX) / DEG, spread);
+      if (distance < seen - MOVED_M - 6 * noiseM - MOVED_SHARE * distance) suspect[ray] = 1;
+    }
+    confirm(nowMs);
+  }
+
+  return {
+    has: (ray, nowMs) => (untilMs[ray] as number) >= nowMs,
+    take(ranges, nowMs, speedMps, yawRateRadPerS) {
+      reckon(nowMs, speedMps, yawRateRadPerS);
+      const then = snapshotOf(nowMs, LOOK_BACK_MS[turn] as number);
+      turn = (turn + 1) % LOOK_BACK_MS.length;
+      if (then !== undefined) compare(ranges, then, nowMs, yawRateRadPerS);
+      remember(ranges, nowMs, yawRateRadPerS);
+    },
+    forget() {
+      for (const snapshot of snapshots) snapshot.atMs = -Infinity;
+    },
+  };
+}
