@@ -147,7 +147,8 @@ export function serveConnection(accepted: Socket, peer: Peer, id: number, around
 
   function onEnd(): void {
     inputEnded = true;
-    take(state === "reading" && conversation !== undefined ? conversation.codec.quiet() : NO_REQUESTS);
+    if (state === "draining") endOutput();
+    else take(state === "reading" && conversation !== undefined ? conversation.codec.quiet() : NO_REQUESTS);
   }
 
   function take(requests: readonly Request[]): void {
