@@ -5,7 +5,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { createSystemClock } from "./clock.ts";
 import { shippedBoardFor } from "./config/board-file.ts";
 import { AgentError, messageOf } from "./contract/errors.ts";
-import { createDriverFinder } from "./host/motion-drivers.ts";
+import { loadDrivers } from "./host/motion-drivers.ts";
 import { createMotionMemory } from "./host/motion-memory.ts";
 import { startMotionWorker } from "./host/motion-worker.ts";
 import { deviceModules } from "./modules.ts";
@@ -49,7 +49,7 @@ const worker = startMotionWorker({
   clock,
   limits,
   log,
-  findDriver: await createDriverFinder(deviceModules, modules),
+  drivers: await loadDrivers(deviceModules, modules),
   post,
   later(delayMs, run) {
     if (delayMs === 0) {

@@ -1,4 +1,4 @@
-import { messageOf } from "../contract/errors.ts";
+import { AgentError, messageOf } from "../contract/errors.ts";
 import { createScopedBoard } from "./scoped-board.ts";
 import { tickEvery } from "./ticker.ts";
 import type { Board } from "../contract/board.ts";
@@ -11,10 +11,12 @@ export interface DeviceScopeOptions {
   readonly id: string;
   readonly board: Board;
   readonly clock: Clock;
-  readonly variables: Variables;
+  readonly variables: Pick<Variables, "get" | "set">;
   readonly log: Log;
   /** Told what goes wrong in the device's own timers and listeners, and what it reports itself. */
   readonly fault: (error: unknown) => void;
+  /** Calls a device's ticks; timers of the clock when absent. */
+  readonly every?: DeviceContext["every"];
 }
 
 /** What one device gets to work with, for as long as it is open. */
@@ -25,7 +27,9 @@ export interface DeviceScope {
 }
 
 /** Whatever a device does outside of its functions stays with it: what throws there faults it, and nothing of it goes on once it is closed. */
-export function createDeviceScope({ id, board, clock, variables, log, fault }: DeviceScopeOptions): DeviceScope {
+export function createDeviceScope(options: DeviceScopeOptions): DeviceScope {
+  const { id, board, clock, variables, log, fault } = options;
+  const every: DeviceContext["every"] = options.every ?? ((periodMs, tick) => tickEvery(clock, periodMs, tick));
   const scoped = createScopedBoard(board, id, fault);
   const tickers = new Set<Cancel>();
   const unpublished = new Set<string>();
@@ -62,7 +66,8 @@ export function createDeviceScope({ id, board, clock, variables, log, fault }: D
     fault,
     variable: (name) => variables.get(name),
     every(periodMs, tick) {
-      const cancel = tickEvery(clock, periodMs, (nowMs, missed) => {
+      if (!(periodMs >= 1)) throw new AgentError("ARGUMENT", `${id}: a tick every ${periodMs} ms; 1 or more is expected`);
+      const cancel = every(periodMs, (nowMs, missed) => {
         if (ended) return;
         try {
           tick(nowMs, missed);

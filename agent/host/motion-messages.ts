@@ -82,8 +82,6 @@ export interface OpenMessage {
   readonly device: number;
   readonly id: string;
   readonly driver: string;
-  /** File URL of the driver's module, when it did not come with the agent. */
-  readonly module: string | undefined;
   readonly options: Readonly<Record<string, unknown>>;
   readonly onLoss: LossAction;
   readonly reads: readonly string[];

@@ -1,5 +1,6 @@
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { isPending, type Eventually, type Value } from "../contract/value.ts";
+import { createDeviceScope, type DeviceScope } from "./device-context.ts";
 import { createMotionLoop, type MotionLoopOptions } from "./motion-loop.ts";
 import {
   errorText,
@@ -14,8 +15,8 @@ import {
 import { NO_MOTION_LEASE, sinceLeaseMs, type MotionMemory } from "./motion-memory.ts";
 import { createMotionVariables } from "./motion-variables.ts";
 import type { Board } from "../contract/board.ts";
-import type { Cancel, Clock } from "../contract/clock.ts";
-import type { Device, DeviceContext, Driver, LossAction, SafeTarget } from "../contract/device.ts";
+import type { Clock } from "../contract/clock.ts";
+import type { Device, Driver, LossAction, SafeTarget } from "../contract/device.ts";
 import type { Log } from "../contract/log.ts";
 import type { VariableValue } from "../contract/variable.ts";
 import type { MotionLimits } from "./motion-limits.ts";
@@ -32,8 +33,8 @@ export interface MotionWorkerOptions {
   readonly clock: Clock;
   readonly limits: MotionLimits;
   readonly log: Log;
-  /** The driver of that name, of the module at that URL or of those that come with the agent. Rejects UNKNOWN. */
-  findDriver(name: string, module: string | undefined): Promise<Driver>;
+  /** By name. */
+  readonly drivers: ReadonlyMap<string, Driver>;
   readonly post: (message: FromThread) => void;
   later: MotionLoopOptions["later"];
 }
@@ -53,7 +54,7 @@ interface Mounted {
   readonly id: string;
   readonly onLoss: LossAction;
   readonly device: Device;
-  readonly tickers: Set<Cancel>;
+  readonly scope: DeviceScope;
   abort: AbortController;
   /** The latest order carried out. */
   order: number;
@@ -167,62 +168,52 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
     loop.poke();
   }
 
-  async function open(message: OpenMessage): Promise<void> {
-    const { device: number, id, reads } = message;
-    const tickers = new Set<Cancel>();
-    const early: unknown[] = [];
-    let opened: Mounted | undefined;
-    function report(error: unknown): void {
-      if (opened === undefined) early.push(error);
-      else fault(opened, error);
-    }
+  /** What the device works with: its own timers and ports as everywhere, ticks of this loop, and the variables it is sent. */
+  function scopeFor({ device, id, reads }: OpenMessage, report: (error: unknown) => void): DeviceScope {
     const readable = new Set(reads);
-    const context: DeviceContext = {
+    return createDeviceScope({
       id,
       board,
       clock,
-      publish: (name, value, freshMs) => publish(number, name, value, freshMs),
+      log,
       fault: report,
-      variable: (name) => (readable.has(name) ? variables.get(name) : undefined),
-      every(periodMs, tick) {
-        if (!(periodMs >= 1)) throw new AgentError("ARGUMENT", `${id}: a period of ${periodMs} ms; 1 or more is expected`);
-        const guarded = (nowMs: number, missed: number): void => {
-          try {
-            tick(nowMs, missed);
-          } catch (error) {
-            report(error);
-          }
-        };
-        const cancel = loop.every(periodMs, guarded, (text) => report(new AgentError("FAULTED", text)));
-        tickers.add(cancel);
-        return () => {
-          cancel();
-          tickers.delete(cancel);
-        };
+      variables: {
+        get: (name) => (readable.has(name) ? variables.get(name) : undefined),
+        set: (name, value, _source, freshMs) => publish(device, name.slice(id.length + 1), value, freshMs),
       },
-    };
+      every: (periodMs, tick) => loop.every(periodMs, tick, (text) => report(new AgentError("FAULTED", text))),
+    });
+  }
+
+  async function open(message: OpenMessage): Promise<void> {
+    const { device: number, id, onLoss } = message;
+    const early: unknown[] = [];
+    let opened: Mounted | undefined;
+    const scope = scopeFor(message, (error) => {
+      if (opened === undefined) early.push(error);
+      else fault(opened, error);
+    });
     try {
-      const driver = await options.findDriver(message.driver, message.module);
-      const device = await driver.open(context, message.options);
+      const driver = options.drivers.get(message.driver);
+      if (driver === undefined) throw new AgentError("UNKNOWN", `${id}: the motion thread has no driver ${message.driver}`);
+      const device = await driver.open(scope.context, message.options);
       const functions = await outlinesOrClose(device);
-      opened = {
-        number,
-        id,
-        onLoss: message.onLoss,
-        device,
-        tickers,
-        abort: new AbortController(),
-        order: memory.orders(number),
-        faulted: false,
-        endedLease: memory.lease(number),
-      };
+      const abort = new AbortController();
+      const order = memory.orders(number);
+      opened = { number, id, onLoss, device, scope, abort, order, faulted: false, endedLease: memory.lease(number) };
       mounted.set(number, opened);
       post({ kind: "opened", device: number, functions, failsafe: device.failsafe !== undefined });
       if (early.length > 0) fault(opened, early[0]);
     } catch (error) {
-      for (const cancel of tickers) cancel();
+      await endScope(id, scope);
       post({ kind: "unopened", device: number, error: errorText(error) });
     }
+  }
+
+  /** Ends what the device left behind. */
+  async function endScope(id: string, scope: DeviceScope): Promise<void> {
+    const leaked = await scope.end();
+    if (leaked.length > 0) log.error({ device: id, leaked }, `${id} leaked ${leaked.join(", ")}; closed by force`);
   }
 
   function call({ call: number, device, fn: name, args, order }: CallMessage): void {
@@ -259,9 +250,12 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
   }
 
   async function closeDevice(one: Mounted): Promise<void> {
-    for (const cancel of one.tickers) cancel();
     mounted.delete(one.number);
-    await one.device.close();
+    try {
+      await one.device.close();
+    } finally {
+      await endScope(one.id, one.scope);
+    }
   }
 
   async function close(number: number): Promise<void> {

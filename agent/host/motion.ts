@@ -4,7 +4,7 @@ import { errorFrom, type DeviceMessage, type FromThread, type SentVariable, type
 import { createMotionProxy, type MotionDevice, type MotionProxy } from "./motion-proxy.ts";
 import { createThreadStart, type StartThread } from "./motion-start.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
-import type { DeviceContext, DeviceSpec, Driver } from "../contract/device.ts";
+import type { DeviceContext, DeviceSpec } from "../contract/device.ts";
 import type { Log } from "../contract/log.ts";
 import type { VariableReader } from "../contract/variable.ts";
 import type { MotionLimits } from "./motion-limits.ts";
@@ -24,8 +24,6 @@ export interface MotionOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly variables: MotionVariableSource;
-  /** File URL of the module a driver comes from, when it did not come with the agent: the thread has to load it itself. */
-  moduleOf?(driver: Driver): string | undefined;
   /** The thread itself; a worker thread when absent. */
   readonly start?: StartThread;
 }
@@ -225,6 +223,7 @@ export function createMotion(options: MotionOptions): Motion {
       if (lost !== undefined) throw lost;
       const device = freeNumber();
       const reads = driver.reads?.(deviceOptions) ?? [];
+      const onLoss = policy.onLoss === "hold" && driver.moves ? "safe" : policy.onLoss;
       memory.setLease(device, -Infinity);
       contexts.set(device, context);
       readers.set(device, reads);
@@ -232,9 +231,8 @@ export function createMotion(options: MotionOptions): Motion {
       const opened = new Promise<Extract<FromThread, { kind: "opened" }>>((resolve, reject) => {
         opening.set(device, { resolve, reject });
       });
-      const module = options.moduleOf?.(driver);
       try {
-        send({ kind: "open", device, id, driver: driver.name, module, options: deviceOptions, onLoss: policy.onLoss, reads });
+        send({ kind: "open", device, id, driver: driver.name, options: deviceOptions, onLoss, reads });
         const proxy = createMotionProxy({
           id,
           device,
