@@ -1,5 +1,6 @@
 import { buttonDriver } from "./button.ts";
 import { lightDriver } from "./light.ts";
+import { motorDriver } from "./motor.ts";
 import { panTiltDriver } from "./pan-tilt.ts";
 import { relayDriver } from "./relay.ts";
 import { servoDriver } from "./servo.ts";
@@ -10,5 +11,5 @@ import { MODULE_CONTRACT, type DeviceModule } from "../../agent/contract/device.
 export const gpio: DeviceModule = {
   name: "gpio",
   contract: MODULE_CONTRACT,
-  drivers: [lightDriver, relayDriver, buttonDriver, switchDriver, servoDriver, panTiltDriver],
+  drivers: [lightDriver, relayDriver, buttonDriver, switchDriver, servoDriver, panTiltDriver, motorDriver],
 };

@@ -1,15 +1,16 @@
 import { z } from "zod";
 
 import { AgentError } from "../../agent/contract/errors.ts";
+import { attemptAll } from "./attempt-all.ts";
 import { createServoAxis, type ServoAxis } from "./servo-axis.ts";
 import { createStepping } from "./stepping.ts";
 import { createTravel, isTravel, MAX_DUTY_RATIO, pulsePeriodSchema, travelShape, type Travel } from "./servo-motion.ts";
 import { defineDriver, defineFunction, MOTION_LEASE } from "../../agent/contract/device.ts";
+import { isPending, type Eventually } from "../../agent/contract/value.ts";
 import { publishChanges } from "./changes.ts";
 import { pwmRefSchema, pwmText, type PwmOutput } from "../../agent/contract/board.ts";
 import { startOn } from "./start-on.ts";
 import type { Device, DeviceContext, DeviceFunction, SafeTarget } from "../../agent/contract/device.ts";
-import type { Eventually } from "../../agent/contract/value.ts";
 
 const angleSchema = z.number().min(-360).max(360);
 
@@ -171,25 +172,13 @@ function createPanTilt(context: DeviceContext, panOutput: PwmOutput, tiltOutput:
     return driven;
   }
 
-  /** Both axes, also when the first one fails. */
-  async function both(first: () => Eventually<void>, second: () => Eventually<void>): Promise<void> {
-    const results = await Promise.allSettled([settle(first), settle(second)]);
-    for (const result of results) if (result.status === "rejected") throw result.reason;
-  }
-
-  function goSafe(to: SafeTarget): Promise<void> {
+  function goSafe(to: SafeTarget): Eventually<void> {
     stepping.stop();
     const direction = to === "safe" && safe !== "detach" ? safe : undefined;
     const done =
       direction === undefined
-        ? both(
-            () => pan.detach(),
-            () => tilt.detach(),
-          )
-        : both(
-            () => pan.jump(direction.panDeg),
-            () => tilt.jump(direction.tiltDeg),
-          );
+        ? attemptAll([() => pan.detach(), () => tilt.detach()])
+        : attemptAll([() => pan.jump(direction.panDeg), () => tilt.jump(direction.tiltDeg)]);
     showAll();
     return done;
   }
@@ -233,7 +222,10 @@ function createPanTilt(context: DeviceContext, panOutput: PwmOutput, tiltOutput:
       summary: "ends the pulses, so that the head can be turned by hand; returns false: it is not attached",
       params: z.strictObject({}),
       effect: "actuate",
-      call: () => goSafe("off").then(() => false),
+      call() {
+        const done = goSafe("off");
+        return isPending(done) ? done.then(() => false) : false;
+      },
     }),
     state: defineFunction({
       summary: "where the head is driven and will be driven to (degrees, null for unknown), whether it moves and gets pulses",
@@ -265,15 +257,7 @@ function createPanTilt(context: DeviceContext, panOutput: PwmOutput, tiltOutput:
     failsafe: goSafe,
     close() {
       stepping.stop();
-      return both(
-        () => pan.close(),
-        () => tilt.close(),
-      );
+      return attemptAll([() => pan.close(), () => tilt.close()]);
     },
   };
-}
-
-/** What is thrown at once is a rejection as well. */
-async function settle(run: () => Eventually<void>): Promise<void> {
-  await run();
 }
