@@ -1,9 +1,11 @@
-import { AgentError, messageOf, toAgentError } from "./contract/errors.ts";
-import { tickEvery } from "./host/ticker.ts";
+import { messageOf, toAgentError } from "./contract/errors.ts";
+import { createDeviceScope } from "./host/device-context.ts";
+import { within } from "./host/time-limit.ts";
 import type { Board } from "./contract/board.ts";
-import type { Cancel, Clock } from "./contract/clock.ts";
-import type { DeviceContext, DeviceSpec } from "./contract/device.ts";
+import type { Clock } from "./contract/clock.ts";
+import type { DeviceSpec } from "./contract/device.ts";
 import type { Log } from "./contract/log.ts";
+import type { Variables } from "./contract/variable.ts";
 import type { DeviceSafety, SafeReport } from "./keeper/safe-report.ts";
 
 export interface SafeStateOptions {
@@ -14,6 +16,9 @@ export interface SafeStateOptions {
   /** Time the board has, and then each device, milliseconds. */
   readonly limitMs: number;
 }
+
+/** In the agent's state folder: what its devices were opened from, for whoever has to make them safe when it is gone. */
+export const SETUP_FILE = "devices.json";
 
 /** Ports are given back in this time or not at all. */
 const RELEASE_MS = 500;
@@ -54,7 +59,7 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
     try {
       const device = createOpenedDevice(spec, on, options);
       opened.push(device);
-      const moves = await limited(clock, limitMs, `${id}: making it safe`, device.makeSafe());
+      const moves = await within(clock, limitMs, `${id}: making it safe`, device.makeSafe());
       return moves ? report(id, "safe") : report(id, "left", "it cannot move anything");
     } catch (thrown) {
       return failure(id, thrown);
@@ -63,7 +68,7 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
 
   async function openAndWrite(): Promise<readonly DeviceSafety[]> {
     try {
-      const fresh = await limited(clock, limitMs, "opening the board", options.openBoard());
+      const fresh = await within(clock, limitMs, "opening the board", options.openBoard());
       board = fresh;
       return await Promise.all(specs.map((spec) => makeSafe(fresh, spec)));
     } catch (thrown) {
@@ -73,7 +78,7 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
 
   async function release(): Promise<void> {
     const work = Promise.all(opened.splice(0).map((device) => device.close())).then(() => board?.close());
-    await limited(clock, RELEASE_MS, "giving the ports back", work).catch((error: unknown) => {
+    await within(clock, RELEASE_MS, "giving the ports back", work).catch((error: unknown) => {
       log.warn({}, messageOf(error));
     });
   }
@@ -94,44 +99,24 @@ interface OpenedDevice {
   close(): Promise<void>;
 }
 
-function createOpenedDevice({ id, driver, options }: DeviceSpec, board: Board, { clock, log }: SafeStateOptions): OpenedDevice {
-  const tickers = new Set<Cancel>();
-  const faults: unknown[] = [];
-  let closeDevice: (() => unknown) | undefined;
-  let closed = false;
+/** There are no variables, and what a device publishes interests nobody. */
+const NO_VARIABLES: Variables = {
+  get: () => undefined,
+  names: () => [],
+  onChange: () => () => undefined,
+  set: () => undefined,
+};
 
+function createOpenedDevice({ id, driver, options }: DeviceSpec, board: Board, { clock, log }: SafeStateOptions): OpenedDevice {
+  const faults: unknown[] = [];
   function fault(error: unknown): void {
     faults.push(error);
     log.warn({ device: id }, `${id}: ${messageOf(error)}`);
   }
-
-  /** There are no variables, and what it publishes interests nobody. */
-  const context: DeviceContext = {
-    id,
-    board,
-    clock,
-    publish: () => undefined,
-    variable: () => undefined,
-    fault,
-    every(periodMs, tick) {
-      const cancel = tickEvery(clock, periodMs, (nowMs, missed) => {
-        try {
-          tick(nowMs, missed);
-        } catch (error) {
-          fault(error);
-        }
-      });
-      tickers.add(cancel);
-      return () => {
-        cancel();
-        tickers.delete(cancel);
-      };
-    },
-  };
+  const scope = createDeviceScope({ id, board, clock, variables: NO_VARIABLES, log, fault });
+  let closeDevice: (() => unknown) | undefined;
 
   async function close(): Promise<void> {
-    closed = true;
-    for (const cancel of tickers) cancel();
     const closing = closeDevice;
     closeDevice = undefined;
     try {
@@ -139,31 +124,18 @@ function createOpenedDevice({ id, driver, options }: DeviceSpec, board: Board, {
     } catch (error) {
       log.warn({ device: id }, `${id} did not close: ${messageOf(error)}`);
     }
+    await scope.end();
   }
 
   return {
     async makeSafe() {
-      const device = await driver.open(context, options);
+      const device = await driver.open(scope.context, options);
       closeDevice = () => device.close();
-      // It may have been given up while it opened.
-      if (device.failsafe === undefined || closed) await close();
+      if (device.failsafe === undefined) await close();
       else await device.failsafe("safe");
       if (faults.length > 0) throw faults[0];
       return device.failsafe !== undefined;
     },
     close,
   };
-}
-
-/** The outcome of `work`, or TIMEOUT naming it. */
-async function limited<T>(clock: Clock, limitMs: number, what: string, work: Promise<T>): Promise<T> {
-  let cancel: Cancel | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    cancel = clock.after(limitMs, () => reject(new AgentError("TIMEOUT", `${what} took longer than ${limitMs} ms`)));
-  });
-  try {
-    return await Promise.race([work, limit]);
-  } finally {
-    cancel?.();
-  }
 }

@@ -26,15 +26,15 @@ t.test("it starts when the device host is ready, and stops with it in its exit s
   await scene.keeper.stop();
 });
 
-for (const [how, end, text] of [
-  ["an exit code", [70], "exit code 70"],
-  ["a signal", [null, "SIGSEGV"], "signal SIGSEGV"],
-  ["exit code 0 that nobody asked for", [0], "exit code 0"],
+for (const [how, code, signal, text] of [
+  ["an exit code", 70, undefined, "exit code 70"],
+  ["a signal", null, "SIGSEGV", "signal SIGSEGV"],
+  ["exit code 0 that nobody asked for", 0, undefined, "exit code 0"],
 ] as const) {
   t.test(`after ${how} everything is made safe first, then it is started again`, async (t) => {
     const scene = await startScene();
     await beatFor(scene, 100);
-    await scene.host().exit(...end);
+    await scene.host().exit(code, signal);
     t.strictSame(scene.trace, ["spawn", `safe: ${text}`]);
     t.equal(scene.keeper.state(), "waiting");
     t.match(scene.keeper.why(), `the device host ended (${text}); it is started again in 100 ms`);

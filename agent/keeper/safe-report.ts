@@ -22,7 +22,7 @@ export interface SafeReport {
   /** None failed. */
   readonly allSafe: boolean;
   /** Gives the ports back, which are held in their safe state until then. Never rejects. */
-  release(): Promise<void>;
+  readonly release: () => Promise<void>;
 }
 
 /** `pump is safe after 3 ms`, one line. */

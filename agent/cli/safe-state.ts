@@ -1,0 +1,129 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { messageOf } from "../contract/errors.ts";
+import { safetyText } from "../keeper/safe-report.ts";
+import { shippedBoardFor } from "../config/board-file.ts";
+import { deviceModules } from "../modules.ts";
+import { SETUP_FILE, writeSafeStates } from "../safe-state.ts";
+import { openBoard } from "../../drivers/board/auto.ts";
+import { EXIT } from "./exit.ts";
+import { stateFolder } from "./target.ts";
+import type { DeviceModule, DeviceSpec } from "../contract/device.ts";
+import type { Log } from "../contract/log.ts";
+import type { DeviceSetup } from "../device-setup.ts";
+import type { DeviceSafety } from "../keeper/safe-report.ts";
+import type { CliIo } from "./io.ts";
+
+export interface SafeStateCommandOptions {
+  readonly config?: string;
+  readonly state?: string;
+}
+
+/** What is made safe: as much of the agent's set-up as that needs. */
+type Setup = Pick<DeviceSetup, "board" | "devices">;
+
+/** Time one device has to be made safe, and the board to be opened, milliseconds. */
+const LIMIT_MS = 1000;
+
+/** A port may keep the process alive, and closing it would undo what it was opened for. */
+const LINGER_MS = 100;
+
+/**
+ * `virgo safe-state`: takes every device to its safe state, for when no agent is there to do it; one line per device. The ports are left as they are then:
+ * a PWM channel keeps its duty cycle, a line what its kernel driver leaves it.
+ * What is made safe is what the agent was last started with, as its state folder tells, unless a configuration is named.
+ * As `ExecStopPost` of a service that ended in order it does nothing: every device is in its exit state.
+ */
+export async function safeStateCommand(
+  options: SafeStateCommandOptions,
+  io: CliIo,
+  modules: readonly DeviceModule[] = deviceModules,
+  exit: (code: number) => void = (code) => process.exit(code),
+): Promise<number> {
+  // systemd.exec(5), "Environment Variables Set or Propagated by the Service Manager".
+  if (io.env["SERVICE_RESULT"] === "success") {
+    io.out("the agent ended in order: every device is in its exit state\n");
+    return EXIT.ok;
+  }
+  const setup = readSetup(options, io) ?? (await configuredSetup(options, io, modules));
+  if (setup === undefined) return EXIT.usage;
+  // The clock's own timers keep no process alive, and a port that hangs does not either.
+  const alive = setInterval(() => undefined, LIMIT_MS);
+  try {
+    const code = await makeSafe(setup, io, modules);
+    setTimeout(() => exit(code), LINGER_MS).unref();
+    return code;
+  } finally {
+    clearInterval(alive);
+  }
+}
+
+async function makeSafe(setup: Setup, io: CliIo, modules: readonly DeviceModule[]): Promise<number> {
+  const { clock } = io;
+  const log = createErrorLog(io);
+  const { specs, unknown } = specsOf(setup, modules);
+  const report = await writeSafeStates({
+    specs,
+    openBoard: () => openBoard(setup.board, { clock, log, definitionFor: shippedBoardFor }),
+    clock,
+    log,
+    limitMs: LIMIT_MS,
+  });
+  for (const device of [...report.devices, ...unknown]) io.out(`${safetyText(device)}\n`);
+  return report.allSafe && unknown.length === 0 ? EXIT.ok : EXIT.failure;
+}
+
+/** What the agent left in its state folder; undefined when a configuration was named or there is nothing. */
+function readSetup({ config, state }: SafeStateCommandOptions, io: CliIo): Setup | undefined {
+  const file = join(stateFolder(state, io.env), SETUP_FILE);
+  if (config !== undefined || !existsSync(file)) return undefined;
+  try {
+    const setup = JSON.parse(readFileSync(file, "utf8")) as Partial<Setup> | null;
+    if (setup?.board === undefined || !Array.isArray(setup.devices)) throw new Error("it is not what an agent writes");
+    return { board: setup.board, devices: setup.devices };
+  } catch (error) {
+    io.error(`cannot read ${file}: ${messageOf(error)}; the configuration is read instead\n`);
+    return undefined;
+  }
+}
+
+/** From the configuration. The parts that only a running agent needs are not checked: a mistake there must not keep a device from being safe. */
+async function configuredSetup(options: SafeStateCommandOptions, io: CliIo, modules: readonly DeviceModule[]): Promise<Setup | undefined> {
+  const [{ configFile, NO_CONFIG }, { loadConfig }, { deviceSetupOf }, { problemText }] = await Promise.all([
+    import("./load.ts"),
+    import("../config/load.ts"),
+    import("../device-setup.ts"),
+    import("../config/problem.ts"),
+  ]);
+  const file = configFile(options.config);
+  if (file === undefined) {
+    io.error(`${NO_CONFIG}\n`);
+    return undefined;
+  }
+  const { config, problems } = loadConfig(file, modules);
+  for (const problem of problems) io.error(`${problemText(problem)}\n`);
+  return config === undefined ? undefined : deviceSetupOf(config);
+}
+
+/** The devices with their drivers, and those whose driver is not there. */
+function specsOf(
+  setup: Setup,
+  modules: readonly DeviceModule[],
+): { readonly specs: readonly DeviceSpec[]; readonly unknown: readonly DeviceSafety[] } {
+  const drivers = new Map(modules.flatMap((module) => module.drivers.map((driver) => [driver.name, driver] as const)));
+  const specs: DeviceSpec[] = [];
+  const unknown: DeviceSafety[] = [];
+  for (const { id, driver: name, options, policy } of setup.devices) {
+    const driver = drivers.get(name);
+    if (driver !== undefined) specs.push({ id, driver, options, policy });
+    else unknown.push({ id, outcome: "failed", tookMs: 0, reason: `UNKNOWN no driver is called ${name}` });
+  }
+  return { specs, unknown };
+}
+
+function createErrorLog(io: CliIo): Log {
+  const say = (_fields: object, message: string): void => io.error(`${message}\n`);
+  const ignore = (): void => undefined;
+  return { debug: ignore, info: ignore, warn: say, error: say };
+}

@@ -1,0 +1,283 @@
+import t, { type Test } from "tap";
+import { z } from "zod";
+
+import { AgentError } from "../agent/contract/errors.ts";
+import { prepareSafeStates, writeSafeStates, type SafeStateOptions } from "../agent/safe-state.ts";
+import { createSimBoard, type SimBoard } from "../drivers/board/sim/sim-board.ts";
+import {
+  defineDriver,
+  MOTION_LEASE,
+  STILL_LEASE,
+  type Device,
+  type DeviceContext,
+  type DevicePolicy,
+  type DeviceSpec,
+} from "../agent/contract/device.ts";
+import { gpio } from "../drivers/gpio/index.ts";
+import { lineRef, type Board } from "../agent/contract/board.ts";
+import { safetyText } from "../agent/keeper/safe-report.ts";
+import { createFakeClock, type FakeClock } from "./helpers/fake-clock.ts";
+import { createFakeLog, type FakeLog } from "./helpers/fake-log.ts";
+import { pinTrace } from "./helpers/fake-device-context.ts";
+
+const POLICY: DevicePolicy = { enabled: true, onLoss: "safe", onExit: "safe", exclusive: false, callMs: 1000 };
+
+function spec(id: string, name: string, options: Record<string, unknown>, policy: Partial<DevicePolicy> = {}): DeviceSpec {
+  const driver = gpio.drivers.find((candidate) => candidate.name === name);
+  if (driver === undefined) throw new Error(`no driver ${name}`);
+  return { id, driver, options: driver.options.parse(options), policy: { ...POLICY, ...policy } };
+}
+
+/** A device of a driver that does what the test says. */
+function scripted(id: string, open: (context: DeviceContext) => Promise<Device>, moves = false): DeviceSpec {
+  const driver = defineDriver({
+    name: "scripted",
+    summary: "does what the test says",
+    options: z.strictObject({}),
+    moves,
+    lease: moves ? MOTION_LEASE : STILL_LEASE,
+    claims: () => [],
+    open: (context) => open(context),
+  });
+  return { id, driver, options: {}, policy: POLICY };
+}
+
+interface Scene extends SafeStateOptions {
+  readonly clock: FakeClock;
+  readonly board: SimBoard;
+  readonly log: FakeLog;
+}
+
+function scene(t: Test, specs: readonly DeviceSpec[]): Scene {
+  const clock = createFakeClock();
+  const board = createSimBoard({ clock });
+  t.teardown(() => board.close());
+  return { specs, openBoard: () => Promise.resolve(board), clock, log: createFakeLog(), limitMs: 1000, board };
+}
+
+t.test("every device is in its safe state, whatever it is, and its ports are held until they are given back", async (t) => {
+  const on = scene(t, [
+    spec("lamp", "light", { line: "GPIO17", safe: "on" }),
+    spec("pump", "relay", { line: "GPIO27", activeLow: true }),
+    spec("fan", "light", { pwm: { chip: "sim", channel: 0 }, safe: 20 }),
+  ]);
+  const { devices, allSafe, release } = await writeSafeStates(on);
+  t.strictSame(
+    devices.map(({ id, outcome, reason }) => [id, outcome, reason]),
+    [
+      ["lamp", "safe", undefined],
+      ["pump", "safe", undefined],
+      ["fan", "safe", undefined],
+    ],
+  );
+  t.equal(allSafe, true);
+  t.equal(on.board.world.level("GPIO17"), true);
+  t.equal(on.board.world.level("GPIO27"), true);
+  t.equal(on.board.world.duty("pwm sim:0"), 0.2);
+  t.equal(on.board.world.claimed().length, 3);
+  await release();
+  await release();
+  t.strictSame(on.board.world.claimed(), []);
+  t.equal(pinTrace(on.board.world, "GPIO17"), "output:high release:low", "no edge while it is held");
+  t.equal(pinTrace(on.board.world, "GPIO27"), "output:high release:low");
+});
+
+t.test(
+  "what holds by its own configuration is left alone, what is disabled is not mentioned, what cannot move is closed again",
+  async (t) => {
+    const on = scene(t, [
+      spec("contactor", "relay", { line: "GPIO17" }, { onLoss: "hold" }),
+      spec("spare", "relay", { line: "GPIO22" }, { enabled: false }),
+      spec("door", "button", { line: "GPIO4" }),
+    ]);
+    const { devices, allSafe } = await writeSafeStates(on);
+    t.strictSame(devices.map(safetyText), ["contactor is left as it is: onLoss: hold", "door is left as it is: it cannot move anything"]);
+    t.equal(allSafe, true);
+    t.strictSame(on.board.world.history("GPIO17").entries, []);
+    t.strictSame(on.board.world.claimed(), []);
+  },
+);
+
+t.test("what moves comes first", async (t) => {
+  const order: string[] = [];
+  const opens = (id: string, moves: boolean) =>
+    scripted(
+      id,
+      async () => {
+        order.push(id);
+        return { functions: {}, failsafe: () => undefined, close: () => undefined };
+      },
+      moves,
+    );
+  await writeSafeStates(scene(t, [opens("lamp", false), opens("servo", true), opens("horn", false), opens("motor", true)]));
+  t.strictSame(order, ["servo", "motor", "lamp", "horn"]);
+});
+
+t.test("one that fails does not keep the others from being safe, and says who is in its way", async (t) => {
+  const on = scene(t, [spec("lamp", "light", { line: "GPIO17", safe: "on" }), spec("pump", "relay", { line: "GPIO27" })]);
+  await on.board.openOutput("somebody", lineRef("GPIO17"), false);
+  const { devices, allSafe } = await writeSafeStates(on);
+  t.equal(allSafe, false);
+  const [lamp, pump] = devices.map(safetyText);
+  t.match(lamp, /^lamp is NOT safe: IN_USE .*GPIO17 is in use by somebody/);
+  t.equal(pump, "pump is safe after 0 ms");
+});
+
+for (const [what, device] of [
+  ["hangs while it opens", () => new Promise<Device>(() => undefined)],
+  ["hangs while it goes safe", async () => ({ functions: {}, failsafe: () => new Promise<void>(() => undefined), close: () => undefined })],
+] as const) {
+  t.test(`one that ${what} is given up after its time, and the others do not wait`, async (t) => {
+    const on = scene(t, [scripted("stuck", device, true), spec("pump", "relay", { line: "GPIO27", safe: "on" })]);
+    const writing = writeSafeStates(on);
+    await on.clock.advance(999);
+    t.equal(on.board.world.level("GPIO27"), true);
+    await on.clock.advance(1);
+    const { devices, tookMs, release } = await writing;
+    t.strictSame(
+      devices.map(({ id, outcome, tookMs: took, reason }) => [id, outcome, took, reason]),
+      [
+        ["stuck", "failed", 1000, "TIMEOUT stuck: making it safe took longer than 1000 ms"],
+        ["pump", "safe", 0, undefined],
+      ],
+    );
+    t.equal(tookMs, 1000);
+    await release();
+    t.strictSame(on.board.world.claimed(), []);
+  });
+}
+
+t.test("one that opens after it was given up keeps no port", async (t) => {
+  let go: () => void = () => undefined;
+  const late = scripted("late", async ({ board }) => {
+    const output = await board.openOutput("late", lineRef("GPIO5"), false);
+    await new Promise<void>((resolve) => (go = resolve));
+    return { functions: {}, failsafe: () => output.write(true), close: () => output.close() };
+  });
+  const on = scene(t, [late]);
+  const writing = writeSafeStates(on);
+  await on.clock.advance(1000);
+  const { release } = await writing;
+  await release();
+  t.strictSame(on.board.world.claimed(), []);
+  go();
+  await on.clock.advance(0);
+  t.strictSame(on.board.world.claimed(), []);
+});
+
+for (const [what, device, expected] of [
+  [
+    "throws while it goes safe",
+    async (): Promise<Device> => ({
+      functions: {},
+      failsafe() {
+        throw new AgentError("IO", "the chip does not answer");
+      },
+      close: () => undefined,
+    }),
+    "bad is NOT safe: IO the chip does not answer",
+  ],
+  [
+    "reports a fault of its own",
+    async (context: DeviceContext): Promise<Device> => ({
+      functions: {},
+      failsafe: () => context.fault(new Error("the horn is blocked\nthere")),
+      close: () => undefined,
+    }),
+    "bad is NOT safe: IO the horn is blocked there",
+  ],
+] as const) {
+  t.test(`one that ${what} is not safe`, async (t) => {
+    const on = scene(t, [scripted("bad", device)]);
+    const { devices } = await writeSafeStates(on);
+    t.strictSame(devices.map(safetyText), [expected]);
+  });
+}
+
+t.test("a device works on while it is held: its ticks go on until it is given back", async (t) => {
+  let ticks = 0;
+  const ramp = scripted("ramp", async (context) => {
+    context.publish("angleDeg", 1);
+    t.equal(context.variable("anything"), undefined);
+    context.every(10, () => {
+      ticks += 1;
+    });
+    return { functions: {}, failsafe: () => undefined, close: () => undefined };
+  });
+  const on = scene(t, [ramp]);
+  const { release } = await writeSafeStates(on);
+  await on.clock.advance(100);
+  t.equal(ticks, 10);
+  await release();
+  await on.clock.advance(100);
+  t.equal(ticks, 10);
+  t.equal(on.clock.pending(), 0);
+});
+
+t.test("without a board no device is safe, and each says why", async (t) => {
+  const on = scene(t, [spec("lamp", "light", { line: "GPIO17" }), spec("pump", "relay", { line: "GPIO27" })]);
+  const { devices, allSafe, release } = await writeSafeStates({
+    ...on,
+    openBoard: () => Promise.reject(new AgentError("DENIED", "/dev/gpiochip0 may not be opened")),
+  });
+  t.equal(allSafe, false);
+  t.strictSame(devices.map(safetyText), [
+    "lamp is NOT safe: DENIED /dev/gpiochip0 may not be opened",
+    "pump is NOT safe: DENIED /dev/gpiochip0 may not be opened",
+  ]);
+  await release();
+});
+
+t.test("ports that cannot be given back are given up after their time, and said", async (t) => {
+  const throwing = scripted("throwing", async () => ({
+    functions: {},
+    failsafe: () => undefined,
+    close() {
+      throw new Error("no");
+    },
+  }));
+  const hanging = scripted("hanging", async () => ({
+    functions: {},
+    failsafe: () => undefined,
+    close: () => new Promise<void>(() => undefined),
+  }));
+  const on = scene(t, [throwing, hanging]);
+  const { release } = await writeSafeStates(on);
+  const released = release();
+  await on.clock.advance(500);
+  await released;
+  t.strictSame(on.log.lines, ["warn throwing did not close: no", "warn giving the ports back took longer than 500 ms"]);
+});
+
+t.test("preparing opens no port and says what is in the way", async (t) => {
+  const calls: string[] = [];
+  const board = { close: async () => void calls.push("close") } as unknown as Board;
+  await prepareSafeStates({ openBoard: () => Promise.resolve(board) });
+  t.strictSame(calls, ["close"]);
+  await t.rejects(prepareSafeStates({ openBoard: () => Promise.reject(new AgentError("DENIED", "no")) }), { code: "DENIED" });
+});
+
+const SWEPT = [
+  spec("lamp", "light", { line: "GPIO17", safe: "on" }),
+  spec("fan", "light", { pwm: { chip: "sim", channel: 0 }, safe: 20 }),
+  spec("pump", "relay", { line: "GPIO27", activeLow: true }),
+];
+
+t.test("whichever operation fails, only its own device is not safe, and every port is given back", async (t) => {
+  let swept = 0;
+  for (const operation of ["openOutput", "openPwm", "write", "pwmWrite"] as const) {
+    for (let nth = 1; nth <= 2; nth++) {
+      const on = scene(t, SWEPT);
+      on.board.world.failNth(operation, nth, new AgentError("IO", "it broke"));
+      const { devices, release } = await writeSafeStates(on);
+      const failed = devices.filter(({ outcome }) => outcome === "failed");
+      if (on.board.world.pendingFailures() > 0) continue;
+      swept += 1;
+      t.equal(failed.length, 1, `${operation} ${nth}`);
+      t.match(failed[0]?.reason, "IO it broke");
+      await release();
+      t.strictSame(on.board.world.claimed(), [], `${operation} ${nth}`);
+    }
+  }
+  t.equal(swept, 7);
+});
