@@ -58,7 +58,7 @@ export async function openUnixDatagram(address: string): Promise<UnixDatagram> {
   const library = koffi.load(null);
   const socket: (domain: number, type: number, protocol: number) => number = library.func("int socket(int domain, int type, int protocol)");
   const sendto: (fd: number, bytes: Buffer, size: number, flags: number, to: Buffer, toSize: number) => number = library.func(
-    "ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const void *to, unsigned int toSize)",
+    "long sendto(int fd, const void *bytes, size_t size, int flags, const void *to, unsigned int toSize)",
   );
   let fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) throw new AgentError("IO", `no UNIX socket: ${errnoText(koffi.errno())}`);

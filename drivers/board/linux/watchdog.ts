@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
 
 import { AgentError, messageOf } from "../../../agent/contract/errors.ts";
 import { errnoName, errnoText, loadLibc } from "./libc.ts";
@@ -38,6 +38,8 @@ export async function openHardwareWatchdog(device: string, timeoutS: number): Pr
   // First: between opening and setting up nothing may be waited for.
   const libc = await loadLibc();
   let fd = openDevice(device);
+  /** Until then it may be anything, and nothing is written to it. */
+  let isWatchdog = false;
 
   function control(request: number, structure: Buffer, what: string): void {
     const errno = libc.ioctl(fd, request, structure);
@@ -63,7 +65,7 @@ export async function openHardwareWatchdog(device: string, timeoutS: number): Pr
   function disarm(): void {
     if (fd < 0) return;
     try {
-      write(MAGIC_CLOSE);
+      if (isWatchdog) write(MAGIC_CLOSE);
     } finally {
       abandon();
     }
@@ -71,7 +73,8 @@ export async function openHardwareWatchdog(device: string, timeoutS: number): Pr
 
   try {
     const info = Buffer.alloc(INFO.bytes);
-    control(WDIOC_GETSUPPORT, info, "it does not say what it can do");
+    control(WDIOC_GETSUPPORT, info, "it is no watchdog");
+    isWatchdog = true;
     if ((readUint32(info, 0) & WDIOF_MAGICCLOSE) === 0) {
       throw new AgentError("LIMIT", `${device} cannot be disarmed by a clean end (no magic close); leave it out of the configuration`);
     }
@@ -100,7 +103,7 @@ function readUint32(structure: Buffer, offset: number): number {
 
 function openDevice(device: string): number {
   try {
-    return openSync(device, "w");
+    return openSync(device, constants.O_WRONLY);
   } catch (thrown) {
     throw openError(thrown, device);
   }
