@@ -11,6 +11,7 @@ import type { AskOptions } from "./ask.ts";
 import type { CloneCommandOptions } from "./clone.ts";
 import type { DoctorOptions } from "./doctor.ts";
 import type { CliIo } from "./io.ts";
+import type { SafeStateCommandOptions } from "./safe-state.ts";
 import type { VarsOptions } from "./vars.ts";
 
 const EXIT_HELP = `
@@ -64,6 +65,7 @@ function createProgram(io: CliIo, ended: Ended): Command {
   addServiceCommands(program, io, ended);
   addConfig(program, io, ended);
   addDoctor(program, io, ended);
+  addSafeState(program, io, ended);
   return program;
 }
 
@@ -153,5 +155,17 @@ function addDoctor(program: Command, io: CliIo, ended: Ended): void {
     .action(async (options: DoctorOptions) => {
       const { doctorCommand } = await import("./doctor.ts");
       ended(await doctorCommand(options, io));
+    });
+}
+
+function addSafeState(program: Command, io: CliIo, ended: Ended): void {
+  program
+    .command("safe-state")
+    .description("take every device to its safe state, for when no agent is there to do it; what an agent still holds is said")
+    .option("-c, --config <file>", "its devices (default: those the agent ran last, then virgo.yaml, then /etc/virgo/virgo.yaml)")
+    .option("--state <folder>", "the agent's state folder (default: $STATE_DIRECTORY, then state)")
+    .action(async (options: SafeStateCommandOptions) => {
+      const { safeStateCommand } = await import("./safe-state.ts");
+      ended(await safeStateCommand(options, io));
     });
 }
