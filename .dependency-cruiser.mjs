@@ -97,10 +97,17 @@ export default {
     {
       name: "only-the-wiring-sees-everything",
       comment:
-        "Drivers and analytics are put together in agent/agent.ts (with modules.ts and info.ts), agent/main.ts and agent/cli. Elsewhere take them as parameters, typed by the contract.",
+        "Drivers and analytics are put together in agent/agent.ts and the files beside it that it is made of, agent/main.ts and agent/cli. Elsewhere take them as parameters, " +
+        "typed by the contract. The configuration knows the options of the driving analytics.",
       severity: "error",
-      from: { path: "^agent/", pathNot: ["^agent/(agent|info|main|modules)\\.ts$", "^agent/cli/"] },
-      to: { path: "^(drivers|analytics)/" },
+      from: {
+        path: "^agent/",
+        pathNot: [
+          "^agent/(agent|device-host|info|kept-devices|main|modules|motion-thread|open-devices|run-device-host)\\.ts$",
+          "^agent/cli/",
+        ],
+      },
+      to: { path: "^(drivers|analytics)/", pathNot: "^analytics/driving/options\\.ts$" },
     },
     {
       name: "product-without-tests",

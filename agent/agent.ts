@@ -24,6 +24,7 @@ import { createQueueGrammar, QUEUE_TOKEN } from "./wire/classic-queue.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
 import type { DeviceModule } from "./contract/device.ts";
+import type { KeeperState } from "./keeper.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { TlsMaterial } from "./fleet/connection.ts";
 import type { Journal } from "./contract/journal.ts";
@@ -40,6 +41,10 @@ export interface AgentOptions {
   readonly log: Log;
   /** Used instead of the configured board: the devices then open in this process. */
   readonly board?: Board;
+  /** Called whenever the control loop advances, and regularly where none is expected to: what a watchdog is kicked for. */
+  readonly onAlive?: (() => void) | undefined;
+  /** Called when the device host changes its state, with the reason. */
+  readonly onState?: ((state: KeeperState, why: string) => void) | undefined;
   /** Whose drivers the configuration was checked against; those that come with the agent when absent. */
   readonly modules?: readonly DeviceModule[];
 }
@@ -82,15 +87,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       declared: config.analytics.variables,
       defaultStaleMs: config.analytics.staleMs,
     });
-    const nodeDevices = await openDevices({
-      setup: deviceSetupOf(config),
-      modules: options.modules ?? deviceModules,
-      clock,
-      log,
-      journal,
-      variables,
-      board: options.board,
-    });
+    const nodeDevices = await openNodeDevices(options, journal, variables);
     closers.push(() => nodeDevices.stop());
 
     const { fleet, devices } = await openNodes(options, nodeDevices, closers);
@@ -98,13 +95,14 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     const sources = await startSources(options, variables, closers);
 
     const listeners: Listener[] = [];
-    const info = async () =>
+    const info = () =>
       agentInfo({
         config,
         version,
         clock,
         startedMs,
-        report: await nodeDevices.report(),
+        report: nodeDevices.report(),
+        keeper: nodeDevices.figures?.(),
         journal,
         variables,
         audit: access.audit,
@@ -175,6 +173,20 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     await closeAll();
     throw error;
   }
+}
+
+/** The devices in a process of their own; in this one when the configuration says so, or when the board is in this process. */
+async function openNodeDevices(
+  { config, stateFolder, version, clock, log, board, modules = deviceModules, onAlive, onState }: AgentOptions,
+  journal: Journal,
+  variables: VariableStore,
+): Promise<NodeDevices> {
+  const setup = deviceSetupOf(config);
+  const shared = { setup, clock, log, journal, variables };
+  if (config.isolation === "none" || board !== undefined) return openDevices({ ...shared, version, modules, board });
+  const { openKeptDevices } = await import("./kept-devices.ts");
+  const specs = config.devices.map(({ id, driver, options, common }) => ({ id, driver, options, policy: common }));
+  return openKeptDevices({ ...shared, specs, stateFolder, keeper: config.keeper, onAlive, onState });
 }
 
 /** The other nodes, and this node's devices with those of the others behind them. */

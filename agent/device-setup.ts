@@ -4,6 +4,7 @@ import type { BoardChoice } from "./config/board-file.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { DevicePolicy } from "./contract/device.ts";
 import type { Limits } from "./contract/limits.ts";
+import type { PendingSpec } from "./host/pending.ts";
 
 /** What the devices of a node are opened from. Plain data: it crosses to the device host's process as JSON. */
 export interface DeviceSetup {
@@ -12,8 +13,14 @@ export interface DeviceSetup {
   readonly folder: string;
   readonly board: BoardChoice;
   readonly devices: readonly DeviceOutline[];
+  /** Devices of modules that others wrote. */
+  readonly pending: readonly PendingSpec[];
+  /** Those modules. */
+  readonly modules: readonly string[];
+  readonly host: AgentConfig["host"];
+  readonly motion: AgentConfig["motion"];
   readonly rules: AgentConfig["rules"];
-  readonly analytics: Pick<AgentConfig["analytics"], "variables" | "staleMs">;
+  readonly analytics: Pick<AgentConfig["analytics"], "variables" | "staleMs" | "driving">;
   readonly limits: Pick<Limits, "maxVariables" | "maxVariableBytes">;
   readonly logLevel: AgentConfig["log"]["level"];
 }
@@ -28,14 +35,18 @@ export interface DeviceOutline {
 }
 
 export function deviceSetupOf(config: AgentConfig): DeviceSetup {
-  const { node, file, board, devices, rules, analytics, limits, log } = config;
+  const { node, file, board, devices, pending, modules, host, motion, rules, analytics, limits, log } = config;
   return {
     node,
     folder: dirname(file),
     board,
     devices: devices.map(({ id, driver, options, common }) => ({ id, driver: driver.name, options, policy: common })),
+    pending: pending.map(({ id, driver, fields, common }) => ({ id, driverName: driver, fields, policy: common })),
+    modules,
+    host,
+    motion,
     rules,
-    analytics: { variables: analytics.variables, staleMs: analytics.staleMs },
+    analytics: { variables: analytics.variables, staleMs: analytics.staleMs, driving: analytics.driving },
     limits: { maxVariables: limits.maxVariables, maxVariableBytes: limits.maxVariableBytes },
     logLevel: log.level,
   };

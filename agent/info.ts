@@ -20,6 +20,8 @@ export interface InfoSources {
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number;
   readonly report: DevicesReport;
+  /** Of the process the devices run in, if it is one of its own. */
+  readonly keeper: Figures | undefined;
   readonly journal: Journal;
   readonly variables: VariableReader;
   readonly audit: OpenAudit | undefined;
@@ -32,7 +34,8 @@ export interface InfoSources {
 
 /** The agent's figures, by section, as INFO shows them. */
 export function agentInfo(from: InfoSources): Info {
-  const { config, version, clock, startedMs, report, journal, variables, audit, services, devices, fleet, listeners, sources } = from;
+  const { config, version, clock, startedMs, report, keeper, journal, variables, audit, services, devices, fleet, listeners, sources } =
+    from;
   const { memory, ...others } = services.figures();
   const { kind, model, why } = report.board;
   const count = (outcome: DeviceReport["outcome"]) => report.devices.filter((device) => device.outcome === outcome).length;
@@ -54,6 +57,9 @@ export function agentInfo(from: InfoSources): Info {
       faulted: report.devices.filter(({ faulted }) => faulted).length,
       events_recorded: journal.recorded,
     },
+    ...(keeper === undefined ? {} : { "device host": keeper }),
+    ...(report.motion === undefined ? {} : { motion: figuresOf(report.motion) }),
+    ...(report.driving === undefined ? {} : { driving: figuresOf(report.driving) }),
     variables: { known: variables.names().length },
     ...others,
     ...(audit === undefined ? {} : { audit: audit.figures() }),

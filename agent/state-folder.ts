@@ -19,9 +19,10 @@ export async function makeStateFolder(folder: string): Promise<void> {
 
 /**
  * Keeps every other agent of this machine out of the folder until the returned function is called or this process ends, however it ends: the lock is a
- * socket in the kernel's abstract namespace, not a file that would be left behind. Rejects IN_USE when another agent has it.
+ * socket in the kernel's abstract namespace, not a file that would be left behind. Rejects IN_USE when another agent has it. The devices have a lock of
+ * their own, since their process may outlive the agent's by a moment.
  */
-export async function lockStateFolder(folder: string): Promise<() => Promise<void>> {
+export async function lockStateFolder(folder: string, part: "agent" | "devices" = "agent"): Promise<() => Promise<void>> {
   const name = createHash("sha256")
     .update(await realpath(folder))
     .digest("hex");
@@ -37,7 +38,7 @@ export async function lockStateFolder(folder: string): Promise<() => Promise<voi
           : new AgentError("IO", `cannot lock the state folder ${folder}: ${messageOf(error)}`, { cause: error }),
       );
     });
-    lock.listen(`\0virgo-edge-agent-${name}`, resolve);
+    lock.listen(`\0virgo-edge-${part}-${name}`, resolve);
   });
   lock.unref();
   return () =>

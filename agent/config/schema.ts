@@ -5,10 +5,14 @@ import { z } from "zod";
 import { auditOptionsSchema, authOptionsSchema, tlsOptionsSchema } from "../access/options.ts";
 import { limitsSchema } from "../contract/limits.ts";
 import { fleetOptionsSchema } from "../fleet/options.ts";
+import { motionLimitsSchema } from "../host/motion-limits.ts";
+import { hostOptionsSchema } from "../host/options.ts";
+import { keeperSchema } from "../keeper/options.ts";
 import { eventsOptionsSchema } from "../services/events/options.ts";
 import { filesOptionsSchema } from "../services/files/options.ts";
 import { memoryOptionsSchema } from "../services/memory/options.ts";
 import { queueOptionsSchema } from "../services/queue/options.ts";
+import { drivingSchema } from "../../analytics/driving/options.ts";
 
 /** `host:port`, `[v6]:port`; port 0 picks a free one. */
 const addressSchema = z
@@ -107,6 +111,17 @@ const analyticsSchema = z.strictObject({
   sources: z.array(sourceSchema).default([]),
   variables: z.record(z.string(), variableSchema).default({}),
   staleMs: z.int().min(1).max(86_400_000).default(2000).describe("for variables that declare none, milliseconds"),
+  driving: drivingSchema.optional().describe("plan a vehicle's motion from distance tables"),
+});
+
+const watchdogSchema = z.strictObject({
+  device: z.string().startsWith("/dev/", { error: "a watchdog is a device, for example /dev/watchdog" }).default("/dev/watchdog"),
+  timeoutS: z
+    .int()
+    .min(1)
+    .max(3600)
+    .default(15)
+    .describe("the machine is reset when the control loop has stood still for so long, seconds"),
 });
 
 export const ruleSchema = z.strictObject({
@@ -137,6 +152,10 @@ export const configSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("a classic token on port 10000 that names nothing goes to the queue; false answers ERR UNKNOWN"),
+  host: hostOptionsSchema.prefault({}),
+  keeper: keeperSchema.prefault({}),
+  motion: motionLimitsSchema.prefault({}),
+  watchdog: watchdogSchema.optional().describe("the hardware watchdog; without it none is opened"),
   memory: memoryOptionsSchema.prefault({}),
   files: filesOptionsSchema.prefault({}),
   events: eventsOptionsSchema.prefault({}),

@@ -14,7 +14,9 @@ import {
 import { isPending, type Eventually, type Value } from "../contract/value.ts";
 import { parseCloneOptions } from "./clone-options.ts";
 import { describe, summaryOf, type View } from "./describe.ts";
-import { createRegistry, type Entry, type Target } from "./registry.ts";
+import { createModuleVerbs, MODULE_VERBS } from "./module-verbs.ts";
+import { createModuleTable, type ModulesOptions } from "./modules.ts";
+import { createRegistry, type Entry, type RegistryOptions, type Target } from "./registry.ts";
 import { createSupervisor } from "./supervisor.ts";
 import type { ZodType } from "zod";
 import type { Board } from "../contract/board.ts";
@@ -23,6 +25,7 @@ import type { DeviceFunction, DeviceSpec } from "../contract/device.ts";
 import type { Journal } from "../contract/journal.ts";
 import type { Log } from "../contract/log.ts";
 import type { Variables } from "../contract/variable.ts";
+import type { PendingSpec } from "./pending.ts";
 
 export interface HostOptions {
   /** The node's name, for `CLONE NODE`. */
@@ -33,11 +36,29 @@ export interface HostOptions {
   readonly variables: Variables;
   readonly journal: Journal;
   readonly log: Log;
+  /** Devices of modules that are loaded at run time. */
+  readonly pending?: readonly PendingSpec[] | undefined;
+  /** The modules to begin with, and where others may come from. Without it there are no verbs about modules. */
+  readonly modules?: ModulesOptions | undefined;
+  readonly openDevice?: RegistryOptions["openDevice"];
+  readonly onDoing?: RegistryOptions["onDoing"];
+  readonly quarantine?: RegistryOptions["quarantine"];
+  readonly openMs?: RegistryOptions["openMs"];
+  /** Who had latched the e-stop when an earlier process of this host ended: it is latched still. */
+  readonly eStoppedBy?: string | undefined;
 }
 
 /** Devices, their supervisor and their functions. Reached from outside only as a Service. */
 export interface Host extends Service {
   entries(): readonly Entry[];
+  /** Who latched the e-stop. */
+  readonly eStoppedBy: string | undefined;
+  /** The lease of a command that asks for none, milliseconds; 0 for a device that never was opened. */
+  leaseMsOf(id: string): number;
+  /** Whether the function, `lamp.state`, only reads. */
+  reads(callName: string): boolean;
+  /** See `Supervisor.loseFront`. */
+  loseFront(reason: string): void;
   /** Every device to its exit state, then closed. */
   stop(): Promise<void>;
 }
@@ -66,10 +87,15 @@ function withUsable(description: Record<string, Value>, { permits }: Caller): Re
   return { ...description, functions: functions.filter(({ name }) => permits.allows("function", name)) };
 }
 
-/** Opens the devices. */
-export async function openHost({ node, specs, board, clock, variables, journal, log }: HostOptions): Promise<Host> {
+/** Loads the modules and opens the devices. */
+export async function openHost(options: HostOptions): Promise<Host> {
+  const { node, clock, variables, journal, log, onDoing, quarantine } = options;
   const supervisor = createSupervisor({ clock, journal, log });
-  const registry = createRegistry({ specs, board, clock, variables, supervisor, log });
+  if (options.eStoppedBy !== undefined) supervisor.startEStopped(options.eStoppedBy);
+  const table = options.modules === undefined ? undefined : createModuleTable({ ...options.modules, clock, log, onDoing, quarantine });
+  const registry = createRegistry({ ...options, supervisor, ...(table !== undefined && { drivers: table }) });
+  const modules = table === undefined ? undefined : createModuleVerbs({ table, registry, journal, mustMay });
+  await table?.loadAll();
   await registry.openAll();
   const secrets = new Map<DeviceFunction, readonly boolean[]>();
   const view: View = { clock, journal, variables, eStopped: () => supervisor.eStoppedBy !== undefined };
@@ -222,13 +248,16 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
         return reset(needEntry(request.args, "RESET", caller), caller);
       case "ESTOP":
         return eStop(request.args, caller);
-      default:
+      default: {
+        const reply = modules?.handle(request, caller);
+        if (reply !== undefined) return reply;
         throw new AgentError("UNKNOWN", `the device host has no verb ${request.verb}`);
+      }
     }
   }
 
   return {
-    verbs: VERBS,
+    verbs: modules === undefined ? VERBS : [...VERBS, ...MODULE_VERBS],
     handle(request, caller) {
       try {
         const reply = dispatch(request, caller);
@@ -238,6 +267,20 @@ export async function openHost({ node, specs, board, clock, variables, journal, 
       }
     },
     entries: () => registry.entries(),
-    stop: () => supervisor.stop(),
+    get eStoppedBy() {
+      return supervisor.eStoppedBy;
+    },
+    reads: (callName) => registry.target(callName)?.fn.effect === "read",
+    leaseMsOf(id) {
+      const slot = registry.entry(id)?.slot;
+      return slot === undefined ? 0 : (slot.policy.leaseMs ?? slot.lease.defaultMs);
+    },
+    loseFront(reason) {
+      supervisor.loseFront(reason);
+    },
+    async stop() {
+      await supervisor.stop();
+      await registry.end();
+    },
   };
 }

@@ -35,8 +35,8 @@ export interface ServeHostOptions {
   readonly onStop: () => Promise<void>;
   /** The front is gone: called once, with the reason, and nothing is called after it. */
   readonly onFrontLost: (reason: AgentError) => void;
-  /** From one sign of life to the next, milliseconds, 10 to 1000. */
-  readonly beatMs: number;
+  /** From one sign of life to the next, milliseconds, 10 to 5000; asked from the moment it is ready. */
+  readonly beatMs: () => number;
   /** What each sign of life says of the control loops. */
   readonly loops?: () => Readonly<Record<string, number>>;
 }
@@ -67,7 +67,7 @@ const NO_REQUESTS: readonly Request[] = [];
 
 /** Begins to answer what comes over `stream`; the first message says with what to start. */
 export function serveHost(options: ServeHostOptions): HostLink {
-  const { stream, clock, journal, limits = LINK_LIMITS, beatMs } = options;
+  const { stream, clock, journal, limits = LINK_LIMITS } = options;
   const parser = createMessageParser();
   const textOfReply = createReplyWriter();
   const callers = createCallerTable(options.permitsFor);
@@ -137,7 +137,7 @@ export function serveHost(options: ServeHostOptions): HostLink {
     const loops = Object.entries(options.loops?.() ?? {}).flatMap(([name, value]) => [name, String(value)]);
     // A front that does not read would find a heap of them.
     if (!outbox.congested) outbox.add(messageOf("BEAT", [String(beats), (nowMs - dueMs).toFixed(3), ...loops]));
-    beatAt(Math.max(dueMs + beatMs, nowMs));
+    beatAt(Math.max(dueMs + options.beatMs(), nowMs));
   }
 
   function beatAt(dueMs: number): void {
@@ -152,7 +152,7 @@ export function serveHost(options: ServeHostOptions): HostLink {
       statusText = JSON.stringify(options.status());
       statusDueMs = clock.monotonicMs() + STATUS_MS;
       outbox.add(messageOf("READY", [statusText, JSON.stringify(opened.verbs)]));
-      beatAt(clock.monotonicMs() + beatMs);
+      beatAt(clock.monotonicMs() + options.beatMs());
     } catch (thrown) {
       const { code, message } = toAgentError(thrown);
       outbox.add(messageOf("FAILED", [code, message]));

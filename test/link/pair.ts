@@ -91,7 +91,7 @@ export function createHost(clock: FakeClock, stream: Duplex, options: Partial<Se
     reads: (name) => name.endsWith(".state"),
     onStop: () => Promise.resolve(),
     onFrontLost: ({ message }) => void lost.push(message),
-    beatMs: 50,
+    beatMs: () => 50,
     ...options,
   });
   const host: Host = { ...side, link, asked, lost, answer: () => valueReply(asked.length), status: { devices: 1 } };

@@ -1,0 +1,151 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { shippedBoardFor } from "./config/board-file.ts";
+import { AgentError, messageOf, toAgentError } from "./contract/errors.ts";
+import { errorReply, OK, refusal, type Caller, type Reply, type Request, type VerbDoc } from "./contract/request.ts";
+import { createKeeper, type Keeper, type KeeperState } from "./keeper.ts";
+import { startHostProcess } from "./keeper/process.ts";
+import { createRemoteHost } from "./link/remote-host.ts";
+import { prepareSafeStates, SETUP_FILE, writeSafeStates } from "./safe-state.ts";
+import { writeWhole } from "./state-folder.ts";
+import { openBoard } from "../drivers/board/auto.ts";
+import type { Clock } from "./contract/clock.ts";
+import type { DeviceSpec } from "./contract/device.ts";
+import type { Journal } from "./contract/journal.ts";
+import type { Log } from "./contract/log.ts";
+import type { MirroredVariables } from "./contract/variable.ts";
+import type { Eventually } from "./contract/value.ts";
+import type { DeviceSetup } from "./device-setup.ts";
+import type { KeeperOptions } from "./keeper/options.ts";
+import type { DevicesReport, NodeDevices } from "./open-devices.ts";
+import type { HostStart } from "./run-device-host.ts";
+
+export interface KeptDevicesOptions {
+  readonly setup: DeviceSetup;
+  /** Of the configuration, with the drivers themselves: what is made safe from here when the device host is gone. */
+  readonly specs: readonly DeviceSpec[];
+  readonly stateFolder: string;
+  readonly keeper: KeeperOptions;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly journal: Journal;
+  readonly variables: MirroredVariables;
+  /** The control loop advances, or none is expected to. */
+  readonly onAlive?: (() => void) | undefined;
+  readonly onState?: ((state: KeeperState, why: string) => void) | undefined;
+}
+
+/** The device host is no device, and starting it again is for those who may reset it. */
+const RESET_HOST: VerbDoc = {
+  verb: "RESET",
+  usage: "device|HOST",
+  summary: "make a faulted device safe and usable again, try to open a failed one, or start the device host afresh",
+};
+
+/** What preparing for the worst may cost is not paid while the agent starts. */
+const PREPARE_MS = 2000;
+
+/**
+ * Starts the device host and keeps it running; what is called goes there. When it dies, every device is made safe from here before it is started again.
+ * Resolves when it is ready or has been given up for now; rejects when the board cannot be opened.
+ */
+export async function openKeptDevices(options: KeptDevicesOptions): Promise<NodeDevices> {
+  const { setup, specs, stateFolder, clock, log, journal, variables } = options;
+  const remote = createRemoteHost<DevicesReport>({ clock, log, journal, variables });
+  const boardOptions = { clock, log: quiet(log), definitionFor: shippedBoardFor };
+  const safety = { specs, openBoard: () => openBoard(setup.board, boardOptions), clock, log, limitMs: options.keeper.safeMs };
+
+  const keeper: Keeper = createKeeper({
+    spawn: () => startHostProcess({ script: hostScript(), nodeArgs: process.execArgv, env: process.env, log }),
+    attach: (process) => remote.attach(process.stream, JSON.stringify(startOf())),
+    makeSafe: () => writeSafeStates(safety),
+    options: options.keeper,
+    clock,
+    log,
+    journal,
+    ...(options.onAlive === undefined ? {} : { onAlive: options.onAlive }),
+    onState(state, why) {
+      // While it stops it still tells what it closes.
+      if (state === "making-safe" || state === "waiting" || state === "safe-mode") remote.detach(why);
+      options.onState?.(state, why);
+    },
+  });
+  remote.onBeat(({ loops }) => keeper.beat(loops["motion"] ?? 0));
+  remote.onDoing((text) => keeper.doing(text));
+
+  function startOf(): HostStart {
+    const { heartbeatMs } = options.keeper;
+    return { setup, stateFolder, heartbeatMs, quarantine: keeper.quarantine(), eStoppedBy: remote.status()?.eStoppedBy };
+  }
+
+  async function restart(caller: Caller): Promise<Reply> {
+    const denied = refusal(caller, "function", "host.reset");
+    if (denied !== undefined) return errorReply(denied);
+    try {
+      await keeper.restart();
+      return OK;
+    } catch (error) {
+      return errorReply(toAgentError(error));
+    }
+  }
+
+  function handle(request: Request, caller: Caller): Eventually<Reply> {
+    if (request.verb === "RESET" && request.args.length === 1 && request.args[0]?.toUpperCase() === "HOST") return restart(caller);
+    return remote.handle(request, caller);
+  }
+
+  const setupFile = join(stateFolder, SETUP_FILE);
+  await writeWhole(setupFile, JSON.stringify({ board: setup.board, devices: setup.devices })).catch((error: unknown) => {
+    log.error({ file: setupFile, err: error }, "cannot write what virgo safe-state would read; it will read the configuration");
+  });
+  try {
+    await keeper.start();
+  } catch (error) {
+    await keeper.stop();
+    remote.close();
+    throw error;
+  }
+  const cancelPreparing = clock.after(PREPARE_MS, () => {
+    prepareSafeStates(safety).catch((error: unknown) => {
+      log.warn({}, `making devices safe from outside would be slow or impossible: ${messageOf(error)}`);
+    });
+  });
+
+  return {
+    verbs: remote.verbs.map((doc) => (doc.verb === "RESET" ? RESET_HOST : doc)),
+    handle,
+    report: () => remote.status() ?? nothingKnown(keeper.why()),
+    stopRules: () => undefined,
+    async stop() {
+      cancelPreparing();
+      await keeper.stop();
+      remote.close();
+    },
+    figures: () => ({ ...keeper.figures(), ...remote.figures() }),
+  };
+}
+
+function nothingKnown(why: string): DevicesReport {
+  return { board: { kind: "unknown", model: "unknown", why, chips: [] }, devices: [], rules: [] };
+}
+
+/** The device host has said already what there is to say about the board. */
+function quiet(log: Log): Log {
+  return {
+    debug: () => undefined,
+    info: () => undefined,
+    warn: (fields, message) => log.warn(fields, message),
+    error: (fields, message) => log.error(fields, message),
+  };
+}
+
+/** The same process runs from source and from the compiled package. */
+function hostScript(): string {
+  const source = fileURLToPath(new URL("device-host.ts", import.meta.url));
+  const built = fileURLToPath(new URL("device-host.js", import.meta.url));
+  const script = import.meta.url.endsWith(".ts") ? source : built;
+  if (!existsSync(script)) throw new AgentError("IO", `${script} is missing; install the package again`);
+  return script;
+}
