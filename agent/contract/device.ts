@@ -103,6 +103,8 @@ export interface DeviceModule {
   readonly name: string;
   /** `MODULE_CONTRACT` of the agent it was written for. */
   readonly contract: typeof MODULE_CONTRACT;
+  /** Of the code, as MODULES shows it. */
+  readonly version?: string;
   readonly drivers: readonly Driver[];
 }
 

@@ -69,7 +69,7 @@ export interface DriverSource {
 export interface RegistryOptions {
   readonly specs: readonly DeviceSpec[];
   /** Devices of modules loaded at run time. */
-  readonly pending?: readonly PendingSpec[];
+  readonly pending?: readonly PendingSpec[] | undefined;
   /** Has their drivers. */
   readonly drivers?: DriverSource;
   readonly board: Board;
