@@ -92,7 +92,8 @@ function parsedOr(text: string): unknown {
   }
 }
 
-function explain(issue: z.core.$ZodIssue | undefined, named: Arguments): string {
+/** The first thing that does not fit, with the value that was given. */
+export function explain(issue: z.core.$ZodIssue | undefined, named: Arguments): string {
   if (issue === undefined) return "the arguments do not fit";
   const name = String(issue.path[0] ?? "");
   if (!(name in named)) return `${name} is missing`;

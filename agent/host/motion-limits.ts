@@ -25,7 +25,7 @@ export const motionLimitsSchema = z.strictObject({
     .int()
     .min(50)
     .max(10_000)
-    .default(200)
+    .default(300)
     .describe("a motion thread that stands still for so long is given up: the device host ends and everything is made safe, milliseconds"),
   openMs: z
     .int()

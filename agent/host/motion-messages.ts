@@ -92,7 +92,7 @@ export interface CallMessage {
   readonly call: number;
   readonly device: number;
   readonly fn: string;
-  readonly args: Readonly<Record<string, unknown>>;
+  readonly args: Record<string, unknown>;
   /** The latest order to go safe that was given before: a call from before an order never comes after it. */
   readonly order: number;
 }

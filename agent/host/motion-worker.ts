@@ -1,5 +1,6 @@
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { isPending, type Eventually, type Value } from "../contract/value.ts";
+import { explain } from "./arguments.ts";
 import { createDeviceScope, type DeviceScope } from "./device-context.ts";
 import { createMotionLoop, type MotionLoopOptions } from "./motion-loop.ts";
 import {
@@ -245,8 +246,7 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
     }
     const checked = fn.params.safeParse(args);
     if (checked.success) return fn.call(checked.data, one.abort.signal);
-    const issue = checked.error.issues[0];
-    throw new AgentError("ARGUMENT", `${one.id}.${name}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "the arguments do not fit"}`);
+    throw new AgentError("ARGUMENT", `${one.id}.${name}: ${explain(checked.error.issues[0], args)}`);
   }
 
   async function closeDevice(one: Mounted): Promise<void> {

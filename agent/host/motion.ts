@@ -42,6 +42,8 @@ export interface Motion {
   openDevice(spec: DeviceSpec, context: DeviceContext): Promise<MotionDevice>;
   /** Undefined before there is a thread. */
   figures(): MotionFigures | undefined;
+  /** Counts from here on. */
+  clearFigures(): void;
   /** Rises as long as the thread runs; 0 before there is one. */
   beats(): number;
   /**
@@ -251,6 +253,7 @@ export function createMotion(options: MotionOptions): Motion {
       }
     },
     figures: () => (started === undefined ? undefined : { devices: proxies.size, ...memory.figures() }),
+    clearFigures: () => memory.clearFigures(),
     beats: () => memory.beats(),
     onLost(listener) {
       lostListeners.add(listener);
