@@ -45,6 +45,8 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
   const scale = { acceleratorMps2: options.accelerator.fullMps2, brakeMps2: options.brake.fullMps2 };
   const acceleratorMax = ceilingPercent(limits.accelerationMps2, scale.acceleratorMps2);
   const brakeMax = ceilingPercent(limits.decelerationMps2, scale.brakeMps2);
+  /** Held for `lossStopMs` this much brake stops the vehicle. */
+  const stoppingPercent = ceilingPercent(limits.lossDecelerationMps2, scale.brakeMps2);
   const stream = createStreamMeter(limits);
   const safeGear = options.gear?.safe;
   const safeClutch = options.clutch?.safePercent ?? 0;
@@ -78,7 +80,7 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
   /** Undefined where nobody knows. */
   function standingAt({ fresh: isFresh, speedMps }: SpeedReading): boolean | undefined {
     if (speedMps !== undefined) return speedMps <= limits.standstillMps;
-    return isFresh === undefined && brakeHeldMs >= limits.standstillHoldMs ? true : undefined;
+    return isFresh === undefined && brakeHeldMs >= limits.lossStopMs ? true : undefined;
   }
 
   function driveNow(): Drive {
@@ -168,7 +170,7 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
   }
 
   function stepLoss(from: Ladder, stepMs: number, speed: SpeedReading): void {
-    const next = stepLadder(from, stepMs, standingAt(speed), limits);
+    const next = stepLadder(from, stepMs, speed.speedMps === undefined ? undefined : standingAt(speed), limits);
     ladder = next;
     target = { acceleratorPercent: 0, brakePercent: ceilingPercent(next.brakeMps2, scale.brakeMps2) };
     if (next.stage !== "brake") gearTarget = safeGear;
@@ -202,7 +204,7 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
     };
     pedals = limitPedals(pedals, target, situation, scale, limits);
     clutchPercent = limitClutch(clutchPercent, clutchTarget, stepMs, limits);
-    brakeHeldMs = pedals.brakePercent >= limits.brakePressedPercent ? brakeHeldMs + stepMs : 0;
+    brakeHeldMs = pedals.brakePercent >= stoppingPercent ? brakeHeldMs + stepMs : 0;
     const direction = gear === undefined ? "none" : directionOf(gear);
     if (standingAt(speed) === true) rolling = "none";
     else if (direction !== "none") rolling = direction;

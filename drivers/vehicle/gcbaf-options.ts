@@ -66,6 +66,10 @@ export const gcbafOptionsSchema = z
       .describe("what is driven once the vehicle was stopped: the safe values, or nothing. Before it was first armed nothing is"),
     limits: pedalLimitsSchema.prefault({}),
   })
+  .refine(({ limits, brake }) => limits.brakePressedPercent <= (100 * limits.decelerationMps2) / brake.fullMps2, {
+    path: ["limits", "brakePressedPercent"],
+    error: "so much brake is more than decelerationMps2 lets anybody ask for: the vehicle could not be armed with the brake pressed",
+  })
   .refine(({ limits, brake }) => limits.lossDecelerationMps2 <= limits.decelerationMps2 || brake.fullMps2 <= limits.decelerationMps2, {
     path: ["limits", "lossDecelerationMps2"],
     error: "a vehicle that nobody drives cannot be braked harder than one that is driven: it has to be up to decelerationMps2",

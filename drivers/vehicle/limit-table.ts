@@ -159,15 +159,6 @@ export const PEDAL_ROWS = [
     source: `${AUTOWARE_NOMINAL}: vel_lim 25`,
   },
   {
-    name: "standstillHoldMs",
-    unit: "ms",
-    min: 500,
-    max: 60_000,
-    default: 5000,
-    what: "where no speed is measured: how long the brake must have been held to count as standing",
-    source: "PX4 COM_FAIL_ACT_T: hold for 5 s first",
-  },
-  {
     name: "gearChangeMps",
     unit: "m/s",
     min: 0,
@@ -263,7 +254,7 @@ export const PEDAL_ROWS = [
     min: 1000,
     max: 120_000,
     default: 15_000,
-    what: "where no speed is known: how long that takes to stop the vehicle",
+    what: "where no speed is known: how long braking at that deceleration takes to stop the vehicle",
     source: "25 m/s at 2.5 m/s² is 10 s, the jerk adds 0.8 s, the rest is reserve",
   },
   {
