@@ -7,6 +7,7 @@ import { createForwardingDevices, type ForwardingDevices } from "./fleet/forward
 import { nodeLoad } from "./fleet/load.ts";
 import { openFleet, type OpenFleet } from "./fleet/nodes.ts";
 import { createJournal } from "./host/journal.ts";
+import { tickEvery } from "./host/ticker.ts";
 import { agentInfo } from "./info.ts";
 import { parseHostPort, type Listener } from "./listener.ts";
 import { deviceSetupOf } from "./device-setup.ts";
@@ -41,6 +42,8 @@ export interface AgentOptions {
   readonly log: Log;
   /** Used instead of the configured board: the devices then open in this process. */
   readonly board?: Board;
+  /** Handed on to the device host; empty when absent. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   /** Called whenever the control loop advances, and regularly where none is expected to: what a watchdog is kicked for. */
   readonly onAlive?: (() => void) | undefined;
   /** Called when the device host changes its state, with the reason. */
@@ -87,7 +90,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       declared: config.analytics.variables,
       defaultStaleMs: config.analytics.staleMs,
     });
-    const nodeDevices = await openNodeDevices(options, journal, variables);
+    const nodeDevices = await openNodeDevices(options, journal, variables, closers);
     closers.push(() => nodeDevices.stop());
 
     const { fleet, devices } = await openNodes(options, nodeDevices, closers);
@@ -177,16 +180,21 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
 /** The devices in a process of their own; in this one when the configuration says so, or when the board is in this process. */
 async function openNodeDevices(
-  { config, stateFolder, version, clock, log, board, modules = deviceModules, onAlive, onState }: AgentOptions,
+  { config, stateFolder, version, clock, log, board, modules = deviceModules, env = {}, onAlive, onState }: AgentOptions,
   journal: Journal,
   variables: VariableStore,
+  closers: (() => unknown)[],
 ): Promise<NodeDevices> {
   const setup = deviceSetupOf(config);
   const shared = { setup, clock, log, journal, variables };
-  if (config.isolation === "none" || board !== undefined) return openDevices({ ...shared, version, modules, board });
+  if (config.isolation === "none" || board !== undefined) {
+    const devices = await openDevices({ ...shared, version, modules, board });
+    if (onAlive !== undefined) closers.push(tickEvery(clock, config.keeper.heartbeatMs, onAlive));
+    return devices;
+  }
   const { openKeptDevices } = await import("./kept-devices.ts");
   const specs = config.devices.map(({ id, driver, options, common }) => ({ id, driver, options, policy: common }));
-  return openKeptDevices({ ...shared, specs, stateFolder, keeper: config.keeper, onAlive, onState });
+  return openKeptDevices({ ...shared, specs, stateFolder, env, keeper: config.keeper, onAlive, onState });
 }
 
 /** The other nodes, and this node's devices with those of the others behind them. */

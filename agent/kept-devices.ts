@@ -27,6 +27,8 @@ export interface KeptDevicesOptions {
   /** Of the configuration, with the drivers themselves: what is made safe from here when the device host is gone. */
   readonly specs: readonly DeviceSpec[];
   readonly stateFolder: string;
+  /** The environment of the agent. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly keeper: KeeperOptions;
   readonly clock: Clock;
   readonly log: Log;
@@ -58,7 +60,7 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
   const safety = { specs, openBoard: () => openBoard(setup.board, boardOptions), clock, log, limitMs: options.keeper.safeMs };
 
   const keeper: Keeper = createKeeper({
-    spawn: () => startHostProcess({ script: hostScript(), nodeArgs: process.execArgv, env: process.env, log }),
+    spawn: () => startHostProcess({ script: hostScript(), nodeArgs: process.execArgv, env: options.env, log }),
     attach: (process) => remote.attach(process.stream, JSON.stringify(startOf())),
     makeSafe: () => writeSafeStates(safety),
     options: options.keeper,

@@ -9,6 +9,7 @@ import { EXIT } from "./exit.ts";
 import { deviceModules } from "../modules.ts";
 import { configFile, loadWhole, NO_CONFIG } from "./load.ts";
 import { stateFolder } from "./target.ts";
+import { beWatched, type Watched } from "./watched.ts";
 import type { Agent } from "../agent.ts";
 import type { AgentConfig } from "../config/load.ts";
 import type { DeviceModule } from "../contract/device.ts";
@@ -47,18 +48,25 @@ async function run(config: AgentConfig, folder: string, modules: readonly Device
   const version = packageVersion();
   // From before the first device is open.
   const end = untilTheEnd(io.stop, log);
+  let watched: Watched | undefined;
   let agent: Agent;
   try {
-    agent = await createAgent({ config, stateFolder: folder, version, clock: io.clock, log, modules });
+    watched = await beWatched({ config, env: io.env, clock: io.clock, log });
+    const { advance: onAlive, state: onState } = watched;
+    agent = await createAgent({ config, stateFolder: folder, version, clock: io.clock, log, modules, env: io.env, onAlive, onState });
   } catch (thrown) {
     io.error(`${toAgentError(thrown).code} ${messageOf(thrown)}\n`);
+    watched?.close(true);
     return EXIT.failure;
   }
-  io.out(await bannerText(agent, config, version));
+  watched.ready();
+  io.out(bannerText(agent, config, version));
   const code = await end;
   const cancelLimit = limitStop(code, log);
+  watched.stopping();
   await agent.stop();
   cancelLimit();
+  watched.close(true);
   return code;
 }
 

@@ -9,8 +9,8 @@ const USES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** What a started agent says first: what listens where, and three lines to try. */
-export async function bannerText(agent: Agent, config: AgentConfig, version: string): Promise<string> {
-  const report = await agent.devices.report();
+export function bannerText(agent: Agent, config: AgentConfig, version: string): string {
+  const report = agent.devices.report();
   const { kind, model } = report.board;
   const listening = Object.entries(agent.addresses).map(
     ([name, address]) => `  ${name.padEnd(10)}${address.padEnd(18)}${USES.get(name) ?? ""}`,

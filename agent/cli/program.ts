@@ -10,8 +10,8 @@ import type { AgentCommandOptions } from "./agent.ts";
 import type { AskOptions } from "./ask.ts";
 import type { CloneCommandOptions } from "./clone.ts";
 import type { DoctorOptions } from "./doctor.ts";
-import type { CliIo } from "./io.ts";
 import type { SafeStateCommandOptions } from "./safe-state.ts";
+import type { CliIo } from "./io.ts";
 import type { VarsOptions } from "./vars.ts";
 
 const EXIT_HELP = `
@@ -64,8 +64,8 @@ function createProgram(io: CliIo, ended: Ended): Command {
   addQuestions(program, io, ended);
   addServiceCommands(program, io, ended);
   addConfig(program, io, ended);
-  addDoctor(program, io, ended);
   addSafeState(program, io, ended);
+  addDoctor(program, io, ended);
   return program;
 }
 
