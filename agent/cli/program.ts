@@ -63,6 +63,7 @@ function createProgram(io: CliIo, ended: Ended): Command {
   addClone(program, io, ended);
   addQuestions(program, io, ended);
   addServiceCommands(program, io, ended);
+  addModules(program, io, ended);
   addConfig(program, io, ended);
   addSafeState(program, io, ended);
   addDoctor(program, io, ended);
@@ -122,6 +123,37 @@ function addQuestions(program: Command, io: CliIo, ended: Ended): void {
     .action(async (pattern: string | undefined, options: VarsOptions) => {
       const { varsCommand } = await import("./vars.ts");
       ended(await varsCommand(pattern, options, io));
+    });
+}
+
+/** As for the kernel's modules. */
+function addModules(program: Command, io: CliIo, ended: Ended): void {
+  withTarget(program.command("lsmod"))
+    .description("list the device modules with their state, drivers and devices")
+    .action(async (options: AskOptions) => {
+      const { lsmodCommand } = await import("./modules.ts");
+      ended(await lsmodCommand(options, io));
+    });
+  withTarget(program.command("insmod"))
+    .description("load a device module on the agent, and open the devices that waited for it")
+    .argument("<source>", "a file, from the folder of the agent's configuration on, or an npm package")
+    .action(async (source: string, options: AskOptions) => {
+      const { insmodCommand } = await import("./modules.ts");
+      ended(await insmodCommand(source, options, io));
+    });
+  withTarget(program.command("rmmod"))
+    .description("take a module's devices to their exit state, close them, and forget the module")
+    .argument("<name>", "the module")
+    .action(async (name: string, options: AskOptions) => {
+      const { rmmodCommand } = await import("./modules.ts");
+      ended(await rmmodCommand(name, options, io));
+    });
+  withTarget(program.command("reload"))
+    .description("the same, then load the module's code as it is now and open its devices again")
+    .argument("<name>", "the module")
+    .action(async (name: string, options: AskOptions) => {
+      const { reloadCommand } = await import("./modules.ts");
+      ended(await reloadCommand(name, options, io));
     });
 }
 
