@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { pwmChipRefSchema } from "./board.ts";
+import { i2cAddressSchema, i2cBusSchema } from "./i2c.ts";
 
 /** `/…/` is a regular expression, anything else is looked for as it is. Case does not matter. */
 const modelPatternSchema = z
@@ -30,6 +31,26 @@ export const boardDefinitionSchema = z.strictObject({
     .record(z.string().min(1), pwmChipRefSchema)
     .default({})
     .describe("other names of PWM channels: PWM0 stands for the channel, and its channel number is then 0"),
+  i2c: z
+    .strictObject({
+      limitMs: z.int().min(5).max(10_000).default(100).describe("time limit of one transfer, milliseconds"),
+      retries: z.int().min(0).max(5).default(1).describe("how often a transfer that failed and may be repeated is tried again"),
+    })
+    .prefault({})
+    .describe("I2C buses"),
+  sim: z
+    .strictObject({
+      pca9685: z
+        .array(z.strictObject({ bus: i2cBusSchema, address: i2cAddressSchema }))
+        .default([{ bus: 1, address: 0x40 }])
+        .describe("PWM chips on I2C buses"),
+      can: z
+        .array(z.string().regex(/^[^\s/]{1,15}$/, { error: "a CAN interface is named as the kernel names one: can0" }))
+        .default(["can0", "can1"])
+        .describe("CAN interfaces"),
+    })
+    .prefault({})
+    .describe("what the simulated board has, of kind sim"),
 });
 
 export type BoardDefinition = z.output<typeof boardDefinitionSchema>;

@@ -22,8 +22,10 @@ export async function openBoard(choice: "auto" | "sim" | BoardDefinition, option
   const { clock, log, roots } = options;
   if (choice === "sim" || (choice !== "auto" && choice.kind === "sim")) {
     const { createSimBoard } = await import("./sim/sim-board.ts");
-    const lines = choice === "sim" ? {} : offsetsOf(choice);
-    return createSimBoard(Object.keys(lines).length === 0 ? { clock } : { clock, lines });
+    if (choice === "sim") return createSimBoard({ clock });
+    const { i2c, sim } = choice;
+    const lines = offsetsOf(choice);
+    return createSimBoard({ clock, i2c, ...sim, ...(Object.keys(lines).length === 0 ? {} : { lines }) });
   }
   const { createLinuxBoard, readModel } = await import("./linux/linux-board.ts");
   if (choice !== "auto") return createLinuxBoard({ definition: choice, log, roots });

@@ -1,7 +1,7 @@
 import { AgentError, toAgentError } from "../../agent/contract/errors.ts";
 import { pwmText, type DigitalOutput, type Pca9685Ref, type PwmOutput } from "../../agent/contract/board.ts";
 import type { I2cDevice, I2cRef } from "../../agent/contract/i2c.ts";
-import { createPca9685Chip, prescaleOf, TICKS, type Pca9685Chip } from "./pca9685-chip.ts";
+import { CHANNELS, createPca9685Chip, prescaleOf, TICKS, type Pca9685Chip } from "./pca9685-chip.ts";
 
 /** What the channels need of their board. */
 export interface Pca9685Ports {
@@ -96,6 +96,7 @@ export function createPca9685Channels(ports: Pca9685Ports): Pca9685Channels {
       const key = name.slice("pwm ".length, name.lastIndexOf(":"));
       const { channel } = ref;
       return inTurn(key, async () => {
+        if (!(channel >= 0 && channel < CHANNELS)) throw new AgentError("UNKNOWN", `${name}: the chip's channels are 0 to ${CHANNELS - 1}`);
         const prescale = prescaleOf(name, periodNs);
         const known = chips.get(key);
         if (known !== undefined) join(known, owner, ref, prescale, periodNs);

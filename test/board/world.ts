@@ -33,16 +33,22 @@ export interface ExtraChip {
   readonly lineNames?: Readonly<Record<number, string>>;
 }
 
+/** A chip on the simulated I2C bus. */
+export interface StubChip {
+  /** One register, read over I2C. */
+  register(address: number): number;
+  /** As another program would, whoever has the chip. */
+  setRegister(address: number, value: number): void;
+  /** Of a PCA9685: the share of the period in which the channel is on, in 4096 ticks, as its registers say (PCA9685 data sheet, 7.3.3). */
+  onTicks(channel: number): number;
+}
+
 /** A PCA9685 on the simulated I2C bus, with the kernel's own driver. */
-export interface PwmChip {
+export interface PwmChip extends StubChip {
   /** `0-0040`: the name of the kernel's device, by which the agent's configuration names the chip. */
   readonly chip: string;
   /** The chip in sysfs. */
   readonly folder: string;
-  /** One register of the chip as the driver left it, read over I2C. */
-  register(address: number): number;
-  /** The share of the period in which the channel is on, in 4096 ticks, as the chip's registers say (PCA9685 data sheet, 7.3.3). */
-  onTicks(channel: number): number;
 }
 
 function read(path: string): string {
@@ -207,19 +213,16 @@ export function loadI2cBus(addresses: readonly number[]): void {
   execFileSync("insmod", [kernelModule, `chip_addr=${addresses.join(",")}`]);
 }
 
-/** Gives the chip at this address of the bus to the kernel's PCA9685 driver: 17 PWM channels in sysfs, the last for all at once. */
-export function addPwmChip(address: number): PwmChip {
-  writeFileSync(join(I2C_ADAPTER, "new_device"), `pca9685 0x${address.toString(16)}`);
-  const device = `0-${address.toString(16).padStart(4, "0")}`;
-  const classFolder = join(realpathSync(I2C_ADAPTER), device, "pwm");
-  const [name] = readdirSync(classFolder);
-  if (name === undefined) throw new Error(`the driver made no PWM chip of ${device}`);
-  const register = (number: number): number =>
-    Number(execFileSync("i2cget", ["-f", "-y", "0", String(address), String(number)], { encoding: "utf8" }));
+/** A simulated chip of the bus, by its registers: a stub that holds what is written to it. */
+export function stubChip(address: number): StubChip {
+  const i2c = (program: string, ...values: number[]): string =>
+    execFileSync(program, ["-f", "-y", "0", String(address), ...values.map(String)], { encoding: "utf8" });
+  const register = (number: number): number => Number(i2c("i2cget", number));
   return {
-    chip: device,
-    folder: join("/sys/class/pwm", name),
     register,
+    setRegister(number, value) {
+      i2c("i2cset", number, value);
+    },
     onTicks(channel) {
       // Four registers a channel from 0x06: on low, on high, off low, off high; bit 4 of a high one is fully on, or fully off, which wins.
       const first = 0x06 + 4 * channel;
@@ -230,4 +233,14 @@ export function addPwmChip(address: number): PwmChip {
       return (off - on + 4096) % 4096;
     },
   };
+}
+
+/** Gives the chip at this address of the bus to the kernel's PCA9685 driver: 17 PWM channels in sysfs, the last for all at once. */
+export function addPwmChip(address: number): PwmChip {
+  writeFileSync(join(I2C_ADAPTER, "new_device"), `pca9685 0x${address.toString(16)}`);
+  const device = `0-${address.toString(16).padStart(4, "0")}`;
+  const classFolder = join(realpathSync(I2C_ADAPTER), device, "pwm");
+  const [name] = readdirSync(classFolder);
+  if (name === undefined) throw new Error(`the driver made no PWM chip of ${device}`);
+  return { ...stubChip(address), chip: device, folder: join("/sys/class/pwm", name) };
 }

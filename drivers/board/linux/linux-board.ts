@@ -1,28 +1,47 @@
 import { arch } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 import { AgentError, toAgentError } from "../../../agent/contract/errors.ts";
-import { createClaims, lineText, pwmText, type Board, type DigitalOutputs, type LineRef } from "../../../agent/contract/board.ts";
+import {
+  lineRef,
+  lineText,
+  pwmText,
+  type Board,
+  type DigitalOutput,
+  type DigitalOutputs,
+  type LineRef,
+  type Pca9685Ref,
+} from "../../../agent/contract/board.ts";
 import { modelMatches, type BoardDefinition } from "../../../agent/contract/board-definition.ts";
-import { i2cText } from "../../../agent/contract/i2c.ts";
-import type { Cancel } from "../../../agent/contract/clock.ts";
-import type { Log } from "../../../agent/contract/log.ts";
-import { isPending, type Eventually } from "../../../agent/contract/value.ts";
 import { chipPaths, readChips } from "./chips.ts";
-import type { GpioBackend } from "./gpio-backend.ts";
 import { createCdevBackend } from "./gpio-cdev.ts";
+import { createLinuxI2c, kernelDriver, type I2cBackend, type I2cPlace } from "./i2c.ts";
+import { createPca9685Channels } from "../pca9685.ts";
+import { createPoller, type Poller } from "./poller.ts";
+import { createPorts } from "../ports.ts";
 import { createSysfsBackend } from "./gpio-sysfs.ts";
-import { loadLibc } from "./libc.ts";
-import type { GpioChip } from "./line-lookup.ts";
-import { findPwmChannel, openPwmChannel } from "./pwm-sysfs.ts";
-import { readSysfsChips } from "./sysfs-chips.ts";
+import { DEFAULT_I2C_TIMING } from "../i2c-queue.ts";
 import { deniedError, isWritable, readProperty, SYSTEM_ROOTS, type Roots } from "./sysfs-file.ts";
+import { findCanInterface, openCanSocket } from "./can.ts";
+import { findPwmChannel, openPwmChannel, type PwmChannel } from "./pwm-sysfs.ts";
+import { loadLibc, type Libc } from "./libc.ts";
+import { readSysfsChips } from "./sysfs-chips.ts";
+import type { GpioBackend } from "./gpio-backend.ts";
+import type { GpioChip } from "./line-lookup.ts";
+import type { I2cDevice } from "../../../agent/contract/i2c.ts";
+import type { Log } from "../../../agent/contract/log.ts";
+
+/** The data sheet allows the chip's oscillator 500 µs; a timer of 1 ms may be a fraction of it early. */
+const OSCILLATOR_MS = 2;
 
 export interface LinuxBoardOptions {
   /** What a board file says; nothing is known but what the kernel tells when absent. */
   readonly definition?: BoardDefinition | undefined;
   readonly log: Log;
   readonly roots?: Roots | undefined;
+  /** Who does the transfers on I2C buses; chosen by thread when absent. */
+  readonly i2c?: I2cBackend | undefined;
 }
 
 /** What a board is called in its device tree; undefined on machines without one. */
@@ -39,58 +58,47 @@ export async function createLinuxBoard(options: LinuxBoardOptions): Promise<Boar
   const model = readModel(roots);
   checkModel(definition, model);
   const { backend, why } = await chooseBackend(options, roots);
-  const claims = createClaims();
-  const ports = new Set<() => Eventually<void>>();
-  let closed = false;
+  const ports = createPorts("the board");
+  let libc: Promise<Libc> | undefined;
+  let poller: Poller | undefined;
 
-  /** Claims every key or none. */
-  function claimAll(owner: string, keys: readonly string[]): Cancel {
-    const releases: Cancel[] = [];
-    function release(): void {
-      for (const one of releases) one();
-    }
-    try {
-      for (const key of keys) releases.push(claims.claim(key, owner));
-    } catch (thrown) {
-      release();
-      throw thrown;
-    }
-    return release;
+  function sharedLibc(): Promise<Libc> {
+    libc ??= loadLibc();
+    return libc;
   }
 
-  /** Opens a port under its claims; closing it, by its owner or with the board, gives them back. */
-  async function openPort<Port extends { close(): Eventually<void> }>(
-    owner: string,
-    keys: readonly string[],
-    open: () => Promise<Port>,
-  ): Promise<Port> {
-    if (closed) throw new AgentError("IO", `the board is closed; ${owner} cannot open ${keys.join(", ")}`);
-    const release = claimAll(owner, keys);
-    let port: Port;
-    try {
-      port = await open();
-    } catch (thrown) {
-      release();
-      throw toAgentError(thrown);
+  const i2c = createLinuxI2c({
+    roots,
+    log,
+    timing: definition?.i2c ?? DEFAULT_I2C_TIMING,
+    backend: options.i2c,
+    loadLibc: sharedLibc,
+  });
+  const pca9685 = createPca9685Channels({
+    openI2c: (owner, ref) => openI2c(owner, i2c.find(ref), true),
+    openOutput: (owner, line, initial) => openOutput(owner, lineRef(line), initial),
+    oscillatorStarts: () => delay(OSCILLATOR_MS),
+  });
+
+  function openI2c(owner: string, place: I2cPlace, repeatWrites: boolean): Promise<I2cDevice> {
+    return ports.open(owner, [place.key], () => i2c.open(owner, place, repeatWrites));
+  }
+
+  function openPwm(owner: string, channel: PwmChannel, periodNs: number) {
+    return ports.open(owner, [channel.key], () => openPwmChannel(owner, channel, periodNs, roots));
+  }
+
+  /** Through the kernel's driver where it has the chip, else over I2C. */
+  async function openPca9685(owner: string, ref: Pca9685Ref, periodNs: number) {
+    const place = i2c.find(ref);
+    if (kernelDriver(place, roots) !== undefined) {
+      const channel = findPwmChannel({ chip: place.device, channel: ref.channel }, {}, roots);
+      if (ref.outputEnable === undefined) return openPwm(owner, channel, periodNs);
+      const why = "the kernel drives this chip, and its output-enable line is named in the device tree";
+      throw new AgentError("ARGUMENT", `${channel.key}: leave outputEnable ${ref.outputEnable} out: ${why}`);
     }
-    const closePort = port.close.bind(port);
-    function finish(): void {
-      ports.delete(close);
-      release();
-    }
-    function close(): Eventually<void> {
-      let closing: Eventually<void>;
-      try {
-        closing = closePort();
-      } catch (thrown) {
-        finish();
-        throw thrown;
-      }
-      if (isPending(closing)) return closing.finally(finish);
-      finish();
-    }
-    ports.add(close);
-    return Object.assign(port, { close });
+    const found = { ...ref, bus: place.bus };
+    return ports.open(owner, [pwmText({ pca9685: found })], () => pca9685.open(owner, found, periodNs));
   }
 
   async function openOutputs(owner: string, refs: readonly LineRef[], initial: readonly boolean[]): Promise<DigitalOutputs> {
@@ -105,7 +113,22 @@ export async function createLinuxBoard(options: LinuxBoardOptions): Promise<Boar
       throw new AgentError("ARGUMENT", `${refs.map(lineText).join(", ")} are on two chips, ${chips}; lines written together are on one`);
     }
     const keys = lines.map(({ key }) => key);
-    return openPort(owner, keys, () => backend.openOutputs(owner, lines, initial));
+    return ports.open(owner, keys, () => backend.openOutputs(owner, lines, initial));
+  }
+
+  async function openOutput(owner: string, ref: LineRef, initial: boolean): Promise<DigitalOutput> {
+    const outputs = await openOutputs(owner, [ref], [initial]);
+    const levels = [initial];
+    return {
+      write(level) {
+        levels[0] = level;
+        outputs.write(levels);
+      },
+      level: () => outputs.levels()[0] === true,
+      close() {
+        outputs.close();
+      },
+    };
   }
 
   return {
@@ -116,41 +139,28 @@ export async function createLinuxBoard(options: LinuxBoardOptions): Promise<Boar
       chips: backend.chips().map(({ label, path, lines }) => ({ label, path, lines })),
     }),
     openOutputs,
-    async openOutput(owner, ref, initial) {
-      const outputs = await openOutputs(owner, [ref], [initial]);
-      const levels = [initial];
-      return {
-        write(level) {
-          levels[0] = level;
-          outputs.write(levels);
-        },
-        level: () => outputs.levels()[0] === true,
-        close() {
-          outputs.close();
-        },
-      };
-    },
+    openOutput,
     async openInput(owner, ref, inputOptions) {
       const line = backend.find(ref);
-      return openPort(owner, [line.key], () => backend.openInput(owner, line, inputOptions));
+      return ports.open(owner, [line.key], () => backend.openInput(owner, line, inputOptions));
     },
     async openPwm(owner, ref, periodNs) {
-      if ("pca9685" in ref) throw new AgentError("NOT_READY", `${pwmText(ref)}: not there yet`);
-      const channel = findPwmChannel(ref, definition?.pwm ?? {}, roots);
-      return openPort(owner, [channel.key], () => openPwmChannel(owner, channel, periodNs, roots));
+      if ("pca9685" in ref) return openPca9685(owner, ref.pca9685, periodNs);
+      return openPwm(owner, findPwmChannel(ref, definition?.pwm ?? {}, roots), periodNs);
     },
-    openI2c: (_owner, ref) => Promise.reject(new AgentError("NOT_READY", `${i2cText(ref)}: not there yet`)),
-    openCan: (_owner, name) => Promise.reject(new AgentError("NOT_READY", `${name}: not there yet`)),
-    async close() {
-      closed = true;
-      for (const close of [...ports]) {
-        try {
-          await close();
-        } catch (thrown) {
-          log.error({ error: toAgentError(thrown).message }, "a port did not close");
-        }
-      }
+    openI2c: async (owner, ref) => openI2c(owner, i2c.find(ref), false),
+    async openCan(owner, interfaceName) {
+      findCanInterface(interfaceName, roots);
+      return ports.openShared(owner, `can ${interfaceName}`, async () => {
+        const calls = await sharedLibc();
+        poller ??= createPoller(calls);
+        return openCanSocket(calls, poller, interfaceName, roots);
+      });
     },
+    close: () =>
+      ports.close((error) => {
+        log.error({ error: error.message }, "a port did not close");
+      }),
   };
 }
 

@@ -3,6 +3,7 @@ import { lineRef, pwmText, type Board, type LineRef, type Pca9685Ref, type Pull,
 import { createFaults, type SimOperation } from "./faults.ts";
 import { createPca9685Channels } from "../pca9685.ts";
 import { createPca9685Model, type Pca9685Model } from "./pca9685-model.ts";
+import { CHANNELS } from "../pca9685-chip.ts";
 import { createPorts } from "../ports.ts";
 import { createSimCanBus, type SimCanBus, type SimCanWorld } from "./can.ts";
 import { createSimI2c, type SimI2cWorld } from "./i2c.ts";
@@ -82,8 +83,6 @@ function headerLines(): Record<string, number> {
   return lines;
 }
 
-const PCA9685_CHANNELS = 16;
-
 /** A board without hardware that behaves as the real ones do, and whose other side a test, a demo or a person at a keyboard can play. */
 export function createSimBoard(options: SimBoardOptions): SimBoard {
   const { clock, why = "the configuration asks for it", pwmChannels = 4, historyLimit = 1000 } = options;
@@ -105,13 +104,14 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
   for (const name of options.can ?? ["can0", "can1"]) buses.set(name, createSimCanBus(`can ${name}`, clock, faults, historyLimit));
   for (const { bus, address } of options.pca9685 ?? [{ bus: 1, address: 0x40 }]) attachPca9685(bus, address);
 
+  function recordOf(name: string): DutyRecord {
+    const record = duties.get(name) ?? createDutyRecord(clock, historyLimit);
+    duties.set(name, record);
+    return record;
+  }
+
   function attachPca9685(bus: I2cBus, address: number): Pca9685Model {
-    const records = Array.from({ length: PCA9685_CHANNELS }, (_, channel) => {
-      const name = pwmText({ pca9685: { bus, address, channel } });
-      const record = duties.get(name) ?? createDutyRecord(clock, historyLimit);
-      duties.set(name, record);
-      return record;
-    });
+    const records = Array.from({ length: CHANNELS }, (_, channel) => recordOf(pwmText({ pca9685: { bus, address, channel } })));
     const model = createPca9685Model((channel, dutyRatio) => records[channel]?.duty(dutyRatio));
     i2c.world.attach(bus, address, model);
     return model;
@@ -121,7 +121,7 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
     const record = duties.get(name);
     if (record !== undefined) return record;
     const pca = [...duties.keys()].filter((known) => known.startsWith("pwm pca9685@") && known.endsWith(":0"));
-    const also = pca.length === 0 ? "" : `; channels 0 to ${PCA9685_CHANNELS - 1} of ${pca.map((known) => known.slice(4, -2)).join(", ")}`;
+    const also = pca.length === 0 ? "" : `; channels 0 to ${CHANNELS - 1} of ${pca.map((known) => known.slice(4, -2)).join(", ")}`;
     const there = `the simulated board has channels 0 to ${pwmChannels - 1} on chip ${CHIP}${also}`;
     throw new AgentError("UNKNOWN", `${name} does not exist; ${there}`);
   }
@@ -152,8 +152,9 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
     });
   }
 
-  async function openPca9685(owner: string, ref: Pca9685Ref, record: DutyRecord, periodNs: number): Promise<PwmOutput> {
+  async function openPca9685(owner: string, ref: Pca9685Ref, periodNs: number): Promise<PwmOutput> {
     const output = await pca9685.open(owner, ref, periodNs);
+    const record = recordOf(pwmText({ pca9685: ref }));
     record.opened(periodNs);
     return {
       write: (dutyRatio) => output.write(dutyRatio),
@@ -229,12 +230,13 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
     },
     async openPwm(owner, ref, periodNs) {
       const name = pwmText(ref);
-      const record = dutyOf(name);
+      if ("chip" in ref) dutyOf(name);
+      else i2c.find(ref.pca9685);
       if (!(periodNs > 0 && Number.isFinite(periodNs)))
         throw new AgentError("ARGUMENT", `${name}: a period of ${periodNs} ns is not possible`);
       return ports.open(owner, [name], () => {
         faults.meet("openPwm", name);
-        return "chip" in ref ? openSimPwm(name, periodNs, record, faults) : openPca9685(owner, ref.pca9685, record, periodNs);
+        return "chip" in ref ? openSimPwm(name, periodNs, recordOf(name), faults) : openPca9685(owner, ref.pca9685, periodNs);
       });
     },
     openI2c: (owner, ref) => openI2c(owner, ref, false),

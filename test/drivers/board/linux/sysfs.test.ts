@@ -282,6 +282,14 @@ t.test("a model is matched as text or as an expression, whatever its case", (t) 
   t.throws(() => boardDefinitionSchema.parse({ name: "x", model: "/(/" }), /regular expression/);
   t.throws(() => boardDefinitionSchema.parse({ name: "x", lines: { GPIO17: "17" } }), /chip label and an offset/);
   t.throws(() => boardDefinitionSchema.parse({ name: "x", pins: {} }));
-  t.same(boardDefinitionSchema.parse({ name: "x" }), { name: "x", kind: "linux", gpio: "auto", lines: {}, pwm: {} });
+  t.same(boardDefinitionSchema.parse({ name: "x" }), {
+    name: "x",
+    kind: "linux",
+    gpio: "auto",
+    lines: {},
+    pwm: {},
+    i2c: { limitMs: 100, retries: 1 },
+    sim: { pca9685: [{ bus: 1, address: 0x40 }], can: ["can0", "can1"] },
+  });
   t.end();
 });
