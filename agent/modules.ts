@@ -1,5 +1,6 @@
 import { gpio } from "../drivers/gpio/index.ts";
+import { vehicle } from "../drivers/vehicle/index.ts";
 import type { DeviceModule } from "./contract/device.ts";
 
 /** The drivers that come with the agent. */
-export const deviceModules: readonly DeviceModule[] = [gpio];
+export const deviceModules: readonly DeviceModule[] = [gpio, vehicle];

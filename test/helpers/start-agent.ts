@@ -8,7 +8,7 @@ import { loadConfig, type AgentConfig } from "../../agent/config/load.ts";
 import { problemText } from "../../agent/config/problem.ts";
 import { checkRule } from "../../analytics/rule.ts";
 import { createSimBoard, type SimBoard } from "../../drivers/board/sim/sim-board.ts";
-import { gpio } from "../../drivers/gpio/index.ts";
+import { deviceModules } from "../../agent/modules.ts";
 import { createFakeLog, type FakeLog } from "./fake-log.ts";
 import { FREE_PORTS } from "./free-ports.ts";
 import { connectRaw } from "./raw-client.ts";
@@ -35,7 +35,7 @@ export async function startAgent(t: Teardown, yaml: string, clock: Clock = creat
   const folder = mkdtempSync(join(tmpdir(), "virgo-agent-"));
   const file = join(folder, "virgo.yaml");
   writeFileSync(file, /^listen:/m.test(yaml) ? yaml : `${FREE_PORTS}${yaml}`);
-  const { config, problems } = loadConfig(file, [gpio], { checkRule });
+  const { config, problems } = loadConfig(file, deviceModules, { checkRule });
   if (config === undefined) throw new Error(problems.map(problemText).join("\n"));
   const log = createFakeLog();
   const board = createSimBoard({ clock });
