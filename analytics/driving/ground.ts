@@ -3,6 +3,9 @@ import type { DrivingOptions } from "./options.ts";
 
 const DEG = Math.PI / 180;
 
+/** Rays within this many degrees of straight ahead are looked at. */
+const SIDE_DEG = 80;
+
 /** A step this high can be driven over, metres; a kerb is 0.12. */
 const STEP_M = 0.1;
 
@@ -16,53 +19,73 @@ const HEADROOM_M = 0.15;
 /** Adjacent rays that must agree: one wrong reading stops nobody. */
 const AGREEING_RAYS = 2;
 
-/**
- * How far ahead of the front bumper the way is clear by the vertical table: up to the nearest drop, step or overhang; `maxRangeM` where there is none.
- * Index 0 looks along the vehicle (`pitchDeg` up), the indices count upwards, so that 270 looks down. Missing readings say nothing.
- */
-export function clearAhead(table: readonly number[], { sensor, vehicle }: DrivingOptions): number {
-  let nearest = sensor.maxRangeM;
-  let before = Infinity;
-  let agreeing = 0;
-  for (let offset = -80; offset <= 80; offset++) {
-    const ray = (offset + RAYS) % RAYS;
-    const ahead = obstacleAt(table[ray] ?? 0, offset + sensor.pitchDeg, sensor, vehicle.heightM + HEADROOM_M);
-    agreeing = ahead < Infinity ? agreeing + 1 : 0;
-    if (agreeing >= AGREEING_RAYS) nearest = Math.min(nearest, Math.max(ahead, before));
-    before = ahead;
+/** The way ahead by the vertical table. */
+export interface Ground {
+  /** How far ahead of the front bumper a drop is seen at the latest, on level ground, metres. */
+  readonly sightM: number;
+  /**
+   * How far ahead of the front bumper the way is clear: up to the nearest drop, step or overhang; the sensor's range where there is none. Index 0 looks
+   * along the vehicle (`pitchDeg` up), the indices count upwards, so that 270 looks down. Missing readings say nothing.
+   */
+  clearAhead(table: readonly number[]): number;
+}
+
+/** What one direction can see: computed once, 100 tables a second are compared with it. */
+interface Direction {
+  readonly ray: number;
+  readonly along: number;
+  readonly up: number;
+  /** A longer reading says that there is no ground; infinity where that cannot be told. */
+  readonly dropM: number;
+  /** Where the ground ends then, at the nearest. */
+  readonly edgeM: number;
+}
+
+export function createGround({ sensor, vehicle }: DrivingOptions): Ground {
+  const { heightM, pitchDeg, pitchToleranceDeg, maxRangeM, verticalForwardM } = sensor;
+  const overM = verticalForwardM - vehicle.frontM;
+  const clearM = vehicle.heightM + HEADROOM_M;
+  const doubt = Math.sin(pitchToleranceDeg * DEG);
+  const directions = Array.from({ length: 2 * SIDE_DEG + 1 }, (_, i) => directionOf(i - SIDE_DEG));
+
+  function directionOf(offset: number): Direction {
+    const deg = offset + pitchDeg;
+    const down = -Math.sin((deg + pitchToleranceDeg) * DEG);
+    const longestM = down > 0 ? (heightM / down) * DROP_RATIO + DROP_M : Infinity;
+    const lowestDeg = Math.max(-89, deg - pitchToleranceDeg);
+    return {
+      ray: (offset + RAYS) % RAYS,
+      along: Math.cos(deg * DEG),
+      up: Math.sin(deg * DEG),
+      dropM: longestM < maxRangeM ? longestM : Infinity,
+      edgeM: -heightM / Math.tan(lowestDeg * DEG),
+    };
   }
-  return Math.max(0, nearest + sensor.verticalForwardM - vehicle.frontM);
-}
 
-/** The longest reading level ground can give in this direction, pitched as far up as it may be; infinity above the horizon. */
-function groundAway(deg: number, { heightM, pitchToleranceDeg }: DrivingOptions["sensor"]): number {
-  const down = -Math.sin((deg + pitchToleranceDeg) * DEG);
-  return down > 0 ? heightM / down : Infinity;
-}
-
-/** Whether missing ground can be told from ground in this direction: what is longer than that must still be within range. */
-function seesGround(deg: number, sensor: DrivingOptions["sensor"]): boolean {
-  return groundAway(deg, sensor) * DROP_RATIO + DROP_M < sensor.maxRangeM;
-}
-
-/** How far ahead of the front bumper a drop is seen at the latest, on level ground, metres. */
-export function groundSight({ sensor, vehicle }: DrivingOptions): number {
-  let deg = -80;
-  while (deg < 0 && seesGround(deg + AGREEING_RAYS, sensor)) deg += 1;
-  return Math.max(0, -sensor.heightM / Math.tan((deg - sensor.pitchToleranceDeg) * DEG) + sensor.verticalForwardM - vehicle.frontM);
-}
-
-/** How far ahead of the sensor one ray sees something in the way; infinity where it sees nothing of the kind. */
-function obstacleAt(range: number, deg: number, sensor: DrivingOptions["sensor"], clearM: number): number {
-  if (!(range > 0)) return Infinity;
-  const { heightM, maxRangeM, pitchToleranceDeg } = sensor;
-  const along = Math.cos(deg * DEG);
-  // Where the ground is missing it ends somewhere before: as near as the pitch allows.
-  if (seesGround(deg, sensor) && range > groundAway(deg, sensor) * DROP_RATIO + DROP_M) {
-    return -heightM / Math.tan((deg - pitchToleranceDeg) * DEG);
+  /** How far ahead of the sensor something is in the way; infinity where nothing is. */
+  function obstacleAt(range: number, { along, up, dropM, edgeM }: Direction): number {
+    if (!(range > 0)) return Infinity;
+    // Where the ground is missing it ends somewhere before: as near as the pitch allows.
+    if (range > dropM) return edgeM;
+    if (range >= maxRangeM) return Infinity;
+    const height = heightM + range * up;
+    const doubtM = range * doubt;
+    return height > STEP_M + doubtM && height < clearM + doubtM ? range * along : Infinity;
   }
-  if (range >= maxRangeM) return Infinity;
-  const height = heightM + range * Math.sin(deg * DEG);
-  const doubtM = range * Math.sin(pitchToleranceDeg * DEG);
-  return height > STEP_M + doubtM && height < clearM + doubtM ? range * along : Infinity;
+
+  const farthest = directions.findLastIndex(({ dropM }) => dropM < Infinity) - AGREEING_RAYS + 1;
+  return {
+    sightM: Math.max(0, (directions[farthest]?.edgeM ?? 0) + overM),
+    clearAhead(table) {
+      let nearest = maxRangeM;
+      let before = Infinity;
+      for (const direction of directions) {
+        const ahead = obstacleAt(table[direction.ray] ?? 0, direction);
+        const agreed = Math.max(ahead, before);
+        if (agreed < nearest) nearest = agreed;
+        before = ahead;
+      }
+      return Math.max(0, nearest + overM);
+    },
+  };
 }

@@ -44,9 +44,15 @@ const limitsSchema = z.strictObject({
   brakingMps2: z.number().min(0.5).max(3.5).default(2).describe("braking that is planned with, m/s²"),
   emergencyMps2: z.number().min(0.5).max(9.8).default(3.5).describe("braking in an emergency, m/s²"),
   lateralMps2: z.number().min(0.2).max(3).default(2).describe("sideways, in bends, m/s²"),
+  lateralJerkMps3: z
+    .number()
+    .min(0.2)
+    .max(5)
+    .default(2.5)
+    .describe("change of the sideways acceleration, m/s³; what steers may allow little more"),
   marginM: z.number().min(0).max(3).default(0.3).describe("kept clear on either side, metres"),
   stopM: z.number().min(0.1).max(10).default(0.8).describe("where it stops before an obstacle, metres"),
-  reactionMs: z.number().min(20).max(2000).default(250).describe("from the sensor's reading to the brakes' full effect, milliseconds"),
+  reactionMs: z.number().min(20).max(2000).default(450).describe("from the sensor's reading to half of the brakes' effect, milliseconds"),
   timeToCollisionS: z.number().min(0.2).max(10).default(1.2).describe("kept to whatever stands ahead, seconds"),
   obstacleMps: z.number().min(0).max(10).default(2).describe("how fast an obstacle that moves may become, metres per second"),
 });

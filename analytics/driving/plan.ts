@@ -1,5 +1,5 @@
 import { freeAlong, type Outline, type Points } from "./arc.ts";
-import { clearAhead, groundSight } from "./ground.ts";
+import { createGround } from "./ground.ts";
 import { createMoving } from "./moving.ts";
 import { createSight, RAYS, type TableFault } from "./sight.ts";
 import { requiredBraking, stoppingDistance, stoppingSpeed, yieldingSpeed } from "./speed.ts";
@@ -64,12 +64,13 @@ export function createPlanner(options: DrivingOptions): Planner {
   const outline: Outline = { frontM: vehicle.frontM, rearM: vehicle.rearM, halfWidthM: vehicle.widthM / 2 };
   const sight = createSight(options);
   const moving = createMoving(options);
+  const ground = createGround(options);
   const steer = createSteer(options, outline);
   const points: Points = { x: new Float64Array(RAYS), y: new Float64Array(RAYS), count: 0 };
   const cos = Float64Array.from({ length: RAYS }, (_, ray) => Math.cos(ray * DEG));
   const sin = Float64Array.from({ length: RAYS }, (_, ray) => Math.sin(ray * DEG));
   const reactionS = limits.reactionMs / 1000;
-  const groundMps = stoppingSpeed(groundSight(options) - limits.stopM, limits.brakingMps2, reactionS);
+  const groundMps = stoppingSpeed(ground.sightM - limits.stopM, limits.brakingMps2, reactionS);
   const yielding = { obstacleMps: limits.obstacleMps, brakingMps2: limits.emergencyMps2, reactionS, marginM: limits.marginM };
   const plan: Plan = {
     acceleratorPercent: 0,
@@ -86,6 +87,8 @@ export function createPlanner(options: DrivingOptions): Planner {
   let seenMs = -Infinity;
   let faultMs = -Infinity;
   let fault: TableFault | undefined;
+  /** Where the wheels should be, and where they are as far as they follow what is published. */
+  let wantedDeg = 0;
   let wheelsDeg = 0;
   let lastSpeedMps = 0;
   let emergency = false;
@@ -96,6 +99,12 @@ export function createPlanner(options: DrivingOptions): Planner {
 
   function curvatureOf(deg: number): number {
     return Math.tan(deg * DEG) / vehicle.wheelbaseM;
+  }
+
+  /** How fast the wheels may turn: the vehicle's own rate, and what keeps the sideways jerk. */
+  function steeringRate(speedMps: number): number {
+    const square = Math.max(0.25, speedMps * speedMps);
+    return Math.min(vehicle.steeringRateDegPerS, (limits.lateralJerkMps3 * vehicle.wheelbaseM) / square / DEG);
   }
 
   function look(table: readonly number[], nowMs: number, speedMps: number): boolean {
@@ -141,7 +150,7 @@ export function createPlanner(options: DrivingOptions): Planner {
   function hardFree(curvature: number, speedMps: number, horizonM: number): number {
     const present = curvatureOf(wheelsDeg);
     const wanted = Math.atan(curvature * vehicle.wheelbaseM) / DEG;
-    const turningM = (speedMps * Math.abs(wanted - wheelsDeg)) / vehicle.steeringRateDegPerS;
+    const turningM = (speedMps * Math.abs(wanted - wheelsDeg)) / steeringRate(speedMps);
     const free = freeAlong(points, curvature, outline, HARD_MARGIN_M, horizonM);
     if (turningM < 0.1) return free;
     const between = freeAlong(points, (present + curvature) / 2, outline, HARD_MARGIN_M, horizonM);
@@ -161,12 +170,9 @@ export function createPlanner(options: DrivingOptions): Planner {
     const horizonM = Math.min(sensor.maxRangeM, Math.max(6, 4 + 1.5 * stoppingDistance(speedMps, limits.brakingMps2, reactionS)));
     const { curvature, freeM: softM } = steer.choose(sight.ranges, points, input.goalDeg, speedMps, horizonM);
     let hardM = hardFree(curvature, speedMps, horizonM);
-    if (typeof input.vertical === "object") hardM = Math.min(hardM, clearAhead(input.vertical, options));
+    if (typeof input.vertical === "object") hardM = Math.min(hardM, ground.clearAhead(input.vertical));
     const wayM = hardM - limits.stopM;
-    plan.directionDeg = Math.max(
-      -vehicle.maxSteeringDeg,
-      Math.min(vehicle.maxSteeringDeg, Math.atan(curvature * vehicle.wheelbaseM) / DEG),
-    );
+    wantedDeg = Math.max(-vehicle.maxSteeringDeg, Math.min(vehicle.maxSteeringDeg, Math.atan(curvature * vehicle.wheelbaseM) / DEG));
     plan.speedMps = limits.speedMps;
     plan.reason = "speed limit";
     if (input.demandedMps !== undefined) lowerTo(Math.max(0, input.demandedMps), "demanded speed");
@@ -210,6 +216,7 @@ export function createPlanner(options: DrivingOptions): Planner {
 
   /** Sees nothing: holds what it does for a moment, then stops. */
   function goBlind(nowMs: number, speedMps: number, why: string): void {
+    wantedDeg = wheelsDeg;
     const forLong = nowMs - seenMs > trust.staleMs;
     const before = plan.brakePercent;
     plan.speedMps = forLong ? 0 : Math.min(plan.speedMps, speedMps);
@@ -259,8 +266,6 @@ export function createPlanner(options: DrivingOptions): Planner {
       lastSpeedMps = speedMps;
       const dtS = Math.min(0.2, Math.max(0, nowMs - lastMs) / 1000);
       lastMs = nowMs;
-      const stepDeg = vehicle.steeringRateDegPerS * dtS;
-      wheelsDeg += Math.max(-stepDeg, Math.min(stepDeg, plan.directionDeg - wheelsDeg));
       const sees = input.horizontal !== undefined && look(input.horizontal, nowMs, speedMps);
       const why = doubt(input);
       if (sees && input.speedMps !== undefined && input.vertical !== "lost") {
@@ -270,6 +275,9 @@ export function createPlanner(options: DrivingOptions): Planner {
       } else {
         goBlind(nowMs, speedMps, why ?? "no table");
       }
+      const stepDeg = steeringRate(speedMps) * dtS;
+      wheelsDeg += Math.max(-stepDeg, Math.min(stepDeg, wantedDeg - wheelsDeg));
+      plan.directionDeg = wheelsDeg;
       plan.ok = why === undefined && sees;
       watchBrake(nowMs, speedMps);
       if (plan.fuel === "cut") plan.acceleratorPercent = 0;

@@ -1,4 +1,4 @@
-import { createCar, DEAD_STEPS, moveCar, type Pedals } from "./car.ts";
+import { createCar, DEAD_STEPS, moveCar, type Car, type Pedals } from "./car.ts";
 import { drawFaults, sense, type FaultKind, type SensorFault } from "./faults.ts";
 import { castHorizontal, castVertical, crossedBarrier, MAX_RANGE_M, RAYS } from "./lidar.ts";
 import { momentOf, wasAvoidable, type Moment } from "./oracle.ts";
@@ -61,9 +61,10 @@ function goalDegOf({ track }: World, x: number, y: number, yaw: number, station:
 }
 
 /** When each mover could first be reacted to: it was in sight, and walked. */
-function watchMovers(world: World, seen: Uint8Array, noticed: (Moment | undefined)[], moment: () => Moment): void {
+function watchMovers(world: World, seen: Uint8Array, noticed: (Moment | undefined)[], hidden: boolean[], moment: Moment): void {
   world.movers.forEach((mover, n) => {
-    if (noticed[n] === undefined && seen[n] === 1 && mover.started) noticed[n] = moment();
+    hidden[n] = seen[n] === 0;
+    if (noticed[n] === undefined && seen[n] === 1 && mover.started) noticed[n] = moment;
     seen[n] = 0;
   });
 }
@@ -78,6 +79,7 @@ export async function runScenario(options: ScenarioOptions, subject: Subject): P
   const upright = new Float64Array(RAYS);
   const seen = new Uint8Array(world.movers.length);
   const noticed: (Moment | undefined)[] = world.movers.map(() => undefined);
+  const hidden: boolean[] = [];
   const history: Moment[] = [];
   const frames: Frame[] = [];
   const commands: Pedals[] = [];
@@ -130,7 +132,7 @@ export async function runScenario(options: ScenarioOptions, subject: Subject): P
     const moment = momentOf(car, world);
     history.push(moment);
     frames.push(sensed(atS, station));
-    watchMovers(world, seen, noticed, () => moment);
+    watchMovers(world, seen, noticed, hidden, moment);
     const frame = frames[Math.max(0, step - LATENCY_STEPS)] as Frame;
     const pedals: Pedals = { acceleratorPercent: 0, brakePercent: 0, steeringDeg: 0, fuelCut: false };
     await subject.step(frame, pedals);
@@ -140,7 +142,8 @@ export async function runScenario(options: ScenarioOptions, subject: Subject): P
     moveCar(car, commands[Math.max(0, step - DEAD_STEPS)] as Pedals, DT_S);
     metres += Math.hypot(car.x - x, car.y - y);
     if (car.speedMps < 0.05) stoodS += DT_S;
-    if (options.trace !== undefined && step % 10 === 0) options.trace(traceLine(atS, station, car.speedMps, pedals, frame, faults));
+    if (options.trace !== undefined && step % 10 === 0)
+      options.trace(traceLine(atS, station, car.speedMps, pedals, frame, faults) + moversText(world, car, hidden));
     const what = car.speedMps > 0 ? hit() : undefined;
     if (what === undefined) continue;
     const where = `${what} at ${station.toFixed(1)} m with ${car.speedMps.toFixed(2)} m/s after ${atS.toFixed(2)} s`;
@@ -151,6 +154,17 @@ export async function runScenario(options: ScenarioOptions, subject: Subject): P
 
 function noisy(ranges: Float64Array, random: Random): readonly number[] {
   return Array.from(ranges, (range) => (range >= MAX_RANGE_M ? MAX_RANGE_M : Math.max(0.05, range + 0.01 * random.normal())));
+}
+
+/** Where the movers are, as the car sees them: ahead and to the left of the rear axle. */
+function moversText({ movers }: World, car: Readonly<Car>, hidden: readonly boolean[]): string {
+  return movers
+    .map(({ x, y, started }, n) => {
+      const ahead = (x - car.x) * Math.cos(car.yaw) + (y - car.y) * Math.sin(car.yaw);
+      const left = (y - car.y) * Math.cos(car.yaw) - (x - car.x) * Math.sin(car.yaw);
+      return ` mover ${n} ${ahead.toFixed(1)}/${left.toFixed(1)}${started ? "" : " waits"}${hidden[n] === true ? " hidden" : ""}`;
+    })
+    .join("");
 }
 
 function traceLine(atS: number, station: number, speed: number, pedals: Pedals, frame: Frame, faults: readonly SensorFault[]): string {
