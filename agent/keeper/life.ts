@@ -1,5 +1,5 @@
 import { AgentError, messageOf } from "../contract/errors.ts";
-import { createBeatWatch } from "./policy.ts";
+import { createBeatWatch, type BeatWatch } from "./policy.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
 import type { KeeperOptions } from "./options.ts";
 import type { HostProcess } from "./process.ts";
@@ -28,8 +28,6 @@ export interface Life {
   readonly ready: boolean;
   readonly ended: Promise<Ending>;
   beat(): void;
-  /** To be called once per heartbeat period. */
-  check(lateMs: number): void;
   doing(text: string | undefined): void;
   /** Asks it to end, and kills it when it does not. */
   end(): void;
@@ -50,14 +48,15 @@ const KILL_MS = 1000;
 const LAST_WORDS_MS = 100;
 
 export function startLife({ process, attach, options, clock, onReady }: LifeOptions): Life {
-  const watch = createBeatWatch(options);
   const timers: Cancel[] = [];
+  let watch: BeatWatch | undefined;
   let readyMs: number | undefined;
   let doing: string | undefined;
   let refused: AgentError | undefined;
   let killedFor: string | undefined;
   let asked = false;
   let over = false;
+  let cancelWatch: Cancel = () => undefined;
   let stuck: (() => void) | undefined;
 
   function kill(why: string): void {
@@ -70,6 +69,7 @@ export function startLife({ process, attach, options, clock, onReady }: LifeOpti
   function endingOf(how: string, clean: boolean, gone: Promise<void>, isStuck: boolean): Ending {
     over = true;
     for (const cancel of timers) cancel();
+    cancelWatch();
     const during = doing === undefined ? "" : `, while ${doing}`;
     return {
       text: (killedFor === undefined ? how : `killed: ${killedFor}`) + during,
@@ -101,10 +101,23 @@ export function startLife({ process, attach, options, clock, onReady }: LifeOpti
     }),
   );
 
+  /** Kills it when it is silent for too long. */
+  function watchBeats(beats: BeatWatch, afterMs: number): void {
+    const dueMs = clock.monotonicMs() + afterMs;
+    cancelWatch = clock.after(afterMs, () => {
+      const nowMs = clock.monotonicMs();
+      const nextMs = beats.check(nowMs, nowMs - dueMs);
+      if (nextMs > 0) watchBeats(beats, nextMs);
+      else kill(`no sign of life for ${options.missedBeats} periods of ${options.heartbeatMs} ms`);
+    });
+  }
+
   attach(process).then(
     () => {
       if (over || killedFor !== undefined) return;
       readyMs = clock.monotonicMs();
+      watch = createBeatWatch(options, readyMs);
+      if (!asked) watchBeats(watch, options.heartbeatMs * options.missedBeats);
       onReady();
     },
     (error: unknown) => {
@@ -121,11 +134,7 @@ export function startLife({ process, attach, options, clock, onReady }: LifeOpti
       return readyMs !== undefined;
     },
     beat() {
-      watch.beat();
-    },
-    check(lateMs) {
-      if (readyMs === undefined || asked) return;
-      if (watch.check(lateMs)) kill(`no sign of life for ${options.missedBeats} periods of ${options.heartbeatMs} ms`);
+      watch?.beat(clock.monotonicMs());
     },
     doing(text) {
       doing = text;
@@ -133,6 +142,8 @@ export function startLife({ process, attach, options, clock, onReady }: LifeOpti
     end() {
       if (asked) return;
       asked = true;
+      // Closing takes its time.
+      cancelWatch();
       timers.push(clock.after(options.stopMs, () => kill(`it did not end within ${options.stopMs} ms`)));
       process.kill("SIGTERM");
     },

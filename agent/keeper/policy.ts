@@ -43,39 +43,39 @@ export function createRestartPolicy(options: KeeperOptions): RestartPolicy {
   };
 }
 
-/** Decides whether the device host is alive, from its beats and a check once per period. Pure. */
+/** Decides whether the device host is alive. Pure: time comes in, decisions come out. */
 export interface BeatWatch {
-  /** A sign of life. */
-  beat(): void;
-  /** To be called once per period, `lateMs` after it was due; true when the device host is to be killed. */
-  check(lateMs: number): boolean;
-  /** Periods in a row without a beat. */
-  readonly missed: number;
+  /** A sign of life at `nowMs`. */
+  beat(nowMs: number): void;
+  /** Asked at `nowMs`, `lateMs` after that was due: in how many milliseconds to ask again, or 0 when the device host is to be killed. */
+  check(nowMs: number, lateMs: number): number;
 }
 
 /**
- * A period without a beat counts only when the check was on time: after a standstill of this process the beats of that time lie unread in the socket, and a
- * healthy device host must not be killed for it. When the check before was late as well it counts all the same, since the socket was read in between:
- * a process that is always late still notices.
+ * Silence counts only when the check is on time: after a standstill of this process the beats of that time lie unread in the socket, and a healthy device host
+ * must not be killed for it. A period later it counts, however late that check is as well, since the socket was read in between: a process that is always
+ * late still notices. The silence begins at `startMs`.
  */
-export function createBeatWatch({ heartbeatMs, missedBeats }: Pick<KeeperOptions, "heartbeatMs" | "missedBeats">): BeatWatch {
-  let seen = true;
-  let late = false;
-  let missed = 0;
+export function createBeatWatch(
+  { heartbeatMs, missedBeats }: Pick<KeeperOptions, "heartbeatMs" | "missedBeats">,
+  startMs: number,
+): BeatWatch {
+  const limitMs = heartbeatMs * missedBeats;
+  let beatMs = startMs;
+  let excused = false;
   return {
-    beat() {
-      seen = true;
-      missed = 0;
+    beat(nowMs) {
+      beatMs = nowMs;
     },
-    check(lateMs) {
-      const lateBefore = late;
-      late = lateMs > heartbeatMs / 2;
-      if (!seen && (!late || lateBefore)) missed += 1;
-      seen = false;
-      return missed >= missedBeats;
-    },
-    get missed() {
-      return missed;
+    check(nowMs, lateMs) {
+      const leftMs = beatMs + limitMs - nowMs;
+      if (leftMs > 0) {
+        excused = false;
+        return leftMs;
+      }
+      if (excused || lateMs <= heartbeatMs / 2) return 0;
+      excused = true;
+      return heartbeatMs;
     },
   };
 }

@@ -51,41 +51,40 @@ t.test("forgiven, nothing counts any more", async (t) => {
   t.strictSame(policy.ended(1003, 0), { kind: "restart", waitMs: 100 });
 });
 
-t.test("three periods without a beat are the end, and a beat begins anew", async (t) => {
-  const watch = createBeatWatch(OPTIONS);
-  t.equal(watch.check(0), false, "the period it began in counts as seen");
-  t.equal(watch.check(0), false);
-  t.equal(watch.check(0), false);
-  t.equal(watch.missed, 2);
-  watch.beat();
-  t.equal(watch.missed, 0);
-  t.equal(watch.check(0), false);
-  t.equal(watch.check(0), false);
-  t.equal(watch.check(0), false);
-  t.equal(watch.check(0), true);
-  t.equal(watch.check(0), true, "and stays so");
+t.test("silence is the end after three periods, counted from the last beat", async (t) => {
+  const watch = createBeatWatch(OPTIONS, 1000);
+  t.equal(watch.check(1149, 0), 1, "to be asked again when the time is over");
+  watch.beat(1149);
+  t.equal(watch.check(1150, 0), 149);
+  t.equal(watch.check(1298, 0), 1);
+  t.equal(watch.check(1299, 0), 0);
 });
 
-t.test("a check that comes late says nothing about the other process, unless the one before was late too", async (t) => {
-  const watch = createBeatWatch({ heartbeatMs: 50, missedBeats: 1 });
-  watch.check(0);
-  t.equal(watch.check(500), false, "the beats of that time are unread still");
-  t.equal(watch.check(26), true, "they were read since");
-  const onTheEdge = createBeatWatch({ heartbeatMs: 50, missedBeats: 1 });
-  onTheEdge.check(0);
-  t.equal(onTheEdge.check(25), true, "half a period is not late");
+t.test("a check that comes late gives it one period more, for the beats that are unread", async (t) => {
+  const watch = createBeatWatch(OPTIONS, 1000);
+  t.equal(watch.check(1175, 25), 0, "half a period is not late");
+  t.equal(watch.check(1176, 26), 50);
+  t.equal(watch.check(1226, 26), 0, "they were read since");
+  const other = createBeatWatch(OPTIONS, 1000);
+  t.equal(other.check(1500, 350), 50);
+  other.beat(1501);
+  t.equal(other.check(1550, 0), 101, "they were there");
+  t.equal(other.check(2500, 849), 50, "and every standstill is excused anew");
 });
 
 t.test("a process that beats is never killed, however late this one looks", async () => {
   fc.assert(
     fc.property(fc.array(fc.double({ min: 0, max: 10_000, noNaN: true })), (lateness) => {
-      const watch = createBeatWatch({ heartbeatMs: 50, missedBeats: 2 });
-      // Between two checks its beats are read, except those of a standstill, which come after the check that was late.
+      const watch = createBeatWatch({ heartbeatMs: 50, missedBeats: 2 }, 0);
+      let nowMs = 0;
+      let waitMs = 100;
       return lateness.every((lateMs) => {
-        if (lateMs <= 25) watch.beat();
-        const dead = watch.check(lateMs);
-        if (lateMs > 25) watch.beat();
-        return !dead;
+        // The last beat before a standstill is read in time; those of the standstill, up to its end, after the check.
+        watch.beat(nowMs + waitMs - (waitMs % 50));
+        nowMs += waitMs + lateMs;
+        waitMs = watch.check(nowMs, lateMs);
+        watch.beat(nowMs);
+        return waitMs > 0;
       });
     }),
   );
@@ -93,9 +92,15 @@ t.test("a process that beats is never killed, however late this one looks", asyn
 
 t.test("a process that is silent is noticed, however late this one looks", async () => {
   fc.assert(
-    fc.property(fc.array(fc.double({ min: 0, max: 10_000, noNaN: true }), { minLength: 9, maxLength: 9 }), (lateness) => {
-      const watch = createBeatWatch({ heartbeatMs: 50, missedBeats: 3 });
-      return lateness.some((lateMs) => watch.check(lateMs));
+    fc.property(fc.array(fc.double({ min: 0, max: 10_000, noNaN: true }), { minLength: 4, maxLength: 4 }), (lateness) => {
+      const watch = createBeatWatch({ heartbeatMs: 50, missedBeats: 3 }, 0);
+      let nowMs = 0;
+      let waitMs = 150;
+      return lateness.some((lateMs) => {
+        nowMs += waitMs + lateMs;
+        waitMs = watch.check(nowMs, lateMs);
+        return waitMs === 0;
+      });
     }),
   );
 });
