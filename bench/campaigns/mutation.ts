@@ -7,10 +7,27 @@ import ts from "typescript";
 
 import { row, type Row, type SuiteOptions } from "../report.ts";
 
-/** What must not be wrong, and the tests that say so. */
-const TARGETS = ["agent/host/lease.ts", "agent/host/supervisor.ts"];
-const TESTS = ["test/host/lease.test.ts", "test/host/supervisor.test.ts"];
-const COPIED = ["agent", "analytics", "drivers", "test/host", "test/helpers", "package.json", "tsconfig.json"];
+/** A file that must not be wrong, and the tests that say so. */
+export interface MutationTarget {
+  readonly file: string;
+  readonly tests: readonly string[];
+}
+
+const HOST_TESTS = ["test/host/lease.test.ts", "test/host/supervisor.test.ts"];
+
+/** Who may actuate, and for how long. */
+const HOST_TARGETS: readonly MutationTarget[] = [
+  { file: "agent/host/lease.ts", tests: HOST_TESTS },
+  { file: "agent/host/supervisor.ts", tests: HOST_TESTS },
+];
+
+/** What may be written to a vehicle, and when. */
+export const VEHICLE_TARGETS: readonly MutationTarget[] = ["limits", "arming", "loss"].map((name) => ({
+  file: `drivers/vehicle/${name}.ts`,
+  tests: [`test/drivers/vehicle/${name}.test.ts`],
+}));
+
+const COPIED = ["agent", "analytics", "drivers", "test/host", "test/drivers/vehicle", "test/helpers", "package.json", "tsconfig.json"];
 
 /** Mutants of a quick run. */
 const QUICK_MUTANTS = 24;
@@ -23,6 +40,7 @@ const WORKERS = 2;
 
 interface Mutant {
   readonly file: string;
+  readonly tests: readonly string[];
   readonly start: number;
   readonly end: number;
   readonly replacement: string;
@@ -43,11 +61,11 @@ const SWAPPED_OPERATORS: ReadonlyMap<ts.SyntaxKind, string> = new Map([
 ]);
 
 /** Every single change of the file that should make a test fail. */
-function mutantsOf(file: string): Mutant[] {
+function mutantsOf({ file, tests }: MutationTarget): Mutant[] {
   const source = ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.ES2023, true);
   const mutants: Mutant[] = [];
   const replace = (node: ts.Node, replacement: string): void => {
-    mutants.push({ file, start: node.getStart(), end: node.getEnd(), replacement });
+    mutants.push({ file, tests, start: node.getStart(), end: node.getEnd(), replacement });
   };
   const visit = (node: ts.Node): void => {
     if (ts.isTypeNode(node) || ts.isImportDeclaration(node) || ts.isInterfaceDeclaration(node)) return;
@@ -82,11 +100,11 @@ function createBench(folder: string): { try(mutant: Mutant): Promise<boolean> } 
   }
   symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
   return {
-    async try({ file, start, end, replacement }) {
+    async try({ file, tests, start, end, replacement }) {
       const original = readFileSync(file, "utf8");
       writeFileSync(join(folder, file), original.slice(0, start) + replacement + original.slice(end));
       try {
-        for (const test of TESTS) if (!(await passes(folder, test))) return true;
+        for (const test of tests) if (!(await passes(folder, test))) return true;
         return false;
       } finally {
         writeFileSync(join(folder, file), original);
@@ -121,8 +139,15 @@ function createRandom(seed: number): () => number {
   };
 }
 
-export async function run({ quick, seed, progress }: SuiteOptions): Promise<readonly Row[]> {
-  const all = TARGETS.flatMap(mutantsOf);
+export interface Mutation {
+  /** What is mutated, as the figures call it. */
+  readonly what: string;
+  readonly targets: readonly MutationTarget[];
+}
+
+/** Tries every mutant of the targets; of a quick run, some of them. */
+export async function mutate({ what, targets }: Mutation, { quick, seed, progress }: SuiteOptions): Promise<readonly Row[]> {
+  const all = targets.flatMap(mutantsOf);
   const random = createRandom(seed);
   const order = all.map((mutant) => ({ mutant, key: random() })).toSorted((a, b) => a.key - b.key);
   const queue = order.slice(0, quick ? QUICK_MUTANTS : all.length).map(({ mutant }) => mutant);
@@ -145,7 +170,11 @@ export async function run({ quick, seed, progress }: SuiteOptions): Promise<read
     rmSync(root, { recursive: true, force: true });
   }
   return [
-    row({ name: "mutants of the leases and the supervisor tried", value: tried, unit: "mutants" }),
+    row({ name: `mutants of ${what} tried`, value: tried, unit: "mutants" }),
     row({ name: "noticed by their tests", value: (100 * (tried - survivors.length)) / tried, unit: "%", goal: "≥ 95" }),
   ];
+}
+
+export function run(options: SuiteOptions): Promise<readonly Row[]> {
+  return mutate({ what: "the leases, the supervisor and the vehicle's limits", targets: [...HOST_TARGETS, ...VEHICLE_TARGETS] }, options);
 }
