@@ -11,7 +11,7 @@ import {
 } from "../../agent/contract/device.ts";
 import { AgentError } from "../../agent/contract/errors.ts";
 import { compilePermits } from "../../agent/access/permits.ts";
-import { openHost } from "../../agent/host/host.ts";
+import { openHost, type HostOptions } from "../../agent/host/host.ts";
 import { createJournal } from "../../agent/host/journal.ts";
 import { createVariableStore } from "../../analytics/store.ts";
 import { createSimBoard } from "../../drivers/board/sim/sim-board.ts";
@@ -81,7 +81,10 @@ function lampDriver(did: string[], opened: DeviceContext[]) {
   });
 }
 
-async function rig(devices: Record<string, { line: string; fail?: string; enabled?: boolean; group?: string }>) {
+async function rig(
+  devices: Record<string, { line: string; fail?: string; enabled?: boolean; group?: string; leaseMs?: number }>,
+  over: Partial<HostOptions> = {},
+) {
   const clock = createFakeClock();
   const journal = createJournal(clock);
   const log = createFakeLog();
@@ -91,13 +94,13 @@ async function rig(devices: Record<string, { line: string; fail?: string; enable
   const limits = limitsSchema.parse({ maxVariables: 3 });
   const variables = createVariableStore({ clock, limits, declared: {}, defaultStaleMs: 2000 });
   const board = createSimBoard({ clock });
-  const specs: DeviceSpec[] = Object.entries(devices).map(([id, { enabled = true, group, ...options }]) => ({
+  const specs: DeviceSpec[] = Object.entries(devices).map(([id, { enabled = true, group, leaseMs, ...options }]) => ({
     id,
     driver,
     options,
-    policy: { enabled, onLoss: "safe", onExit: "safe", exclusive: false, callMs: 1000, ...(group === undefined ? {} : { group }) },
+    policy: { enabled, onLoss: "safe", onExit: "safe", exclusive: false, callMs: 1000, leaseMs, ...(group === undefined ? {} : { group }) },
   }));
-  const host = await openHost({ node: "garage", specs, board, clock, variables, journal, log });
+  const host = await openHost({ node: "garage", specs, board, clock, variables, journal, log, ...over });
   const caller: Caller = { name: "bench", priority: 100, maxPriority: 200, signal: new AbortController().signal };
   const ask = (line: string, by = caller) => {
     const [verb = "", ...args] = line.split(" ");
@@ -371,4 +374,87 @@ t.test("an argument that is a secret is in no record", async (t) => {
     journal.latest(2).map(({ detail }) => detail),
     ["unlock(30,***)", "dim(30)"],
   );
+});
+
+t.test("a client that hangs up cannot take back its stop, nor a call that it made", async (t) => {
+  const { clock, board, text, ask, caller } = await rig({ lamp: { line: "GPIO17" }, pump: { line: "GPIO4" } });
+  await text("CLONE LEASE 60000 lamp.on");
+  await text("CLONE LEASE 60000 pump.on");
+  const gone = new AbortController();
+  const client: Caller = { ...caller, name: "gone", signal: gone.signal };
+  const fading = ask("CLONE lamp.fade", client);
+  const stopping = ask("ESTOP", client);
+  gone.abort();
+  t.equal(asText(await stopping), "+OK");
+  t.same([board.world.level("GPIO17"), board.world.level("GPIO4")], [false, false]);
+  await clock.advance(500);
+  t.equal(asText(await fading), '"faded"');
+  t.match(await text("CLONE lamp.on"), /^-FAULTED lamp: e-stop is latched by gone/);
+});
+
+t.test("a host may begin with the e-stop latched, and says who latched it", async (t) => {
+  const { host, text, board } = await rig({ lamp: { line: "GPIO17" } }, { eStoppedBy: "ann" });
+  t.equal(host.eStoppedBy, "ann");
+  t.match(await text("CLONE lamp.on"), /^-FAULTED lamp: e-stop is latched by ann/);
+  t.equal(board.world.level("GPIO17"), false);
+  t.equal(await text("ESTOP RESET"), "+OK");
+  t.equal(host.eStoppedBy, undefined);
+  t.equal(await text("CLONE lamp.on"), "true");
+});
+
+t.test("once the front is lost nothing actuates and nothing opens, and what is read is still answered", async (t) => {
+  const { host, text, board, clock } = await rig({ lamp: { line: "GPIO17" }, lost: { line: "GPIO4", fail: "once" } });
+  await text("CLONE LEASE 300 lamp.on");
+  host.loseFront("the front ended");
+  t.equal(await text("CLONE lamp.on"), "-NOT_READY lamp: the front ended");
+  t.equal(await text("CLONE lamp.state"), "true");
+  await text("RESET lost");
+  t.equal(await text("RESET lost"), "-NOT_READY lost was failed: NOT_READY lost: the front ended");
+  t.same(board.world.claimed(), ["line GPIO17 of lamp"], "what had opened already was closed again");
+  await clock.advance(300);
+  t.equal(board.world.level("GPIO17"), false);
+});
+
+t.test("the lease that a command gets without asking is known of every open device", async (t) => {
+  const { host } = await rig({ lamp: { line: "GPIO17", leaseMs: 700 }, pump: { line: "GPIO4" }, spare: { line: "GPIO5", enabled: false } });
+  t.same(
+    ["lamp", "pump", "spare", "nothing"].map((id) => host.leaseMsOf(id)),
+    [700, 2000, 0, 0],
+  );
+});
+
+t.test("devices may be opened elsewhere, and whoever does is told of their leases", async (t) => {
+  const shown: number[] = [];
+  const { text, opened, clock } = await rig(
+    { lamp: { line: "GPIO17" } },
+    {
+      openDevice: async (spec, context) => ({
+        ...(await spec.driver.open(context, spec.options)),
+        showLease: (untilMs) => shown.push(untilMs),
+      }),
+    },
+  );
+  t.equal(opened.length, 1);
+  await text("CLONE LEASE 300 lamp.on");
+  await clock.advance(300);
+  t.same(shown.slice(0, 2), [1300, -Infinity]);
+});
+
+t.test("opening is announced and has a time limit of its own", async (t) => {
+  const doing: (string | undefined)[] = [];
+  const clock = createFakeClock();
+  const opening = rig(
+    { stuck: { line: "GPIO4" }, lamp: { line: "GPIO17" } },
+    {
+      clock,
+      openMs: 250,
+      onDoing: (text) => void doing.push(text),
+      openDevice: (spec, context) => (spec.id === "stuck" ? new Promise(() => undefined) : spec.driver.open(context, spec.options)),
+    },
+  );
+  await clock.advance(250);
+  const { host, text } = await opening;
+  t.match(host.entries()[0], { outcome: "failed", reason: "TIMEOUT stuck: opening took longer than 250 ms" });
+  t.equal(await text("CLONE lamp.on"), "true");
+  t.same(doing, ["device stuck", undefined, "device lamp", undefined]);
 });
