@@ -82,6 +82,7 @@ export function createMotionLoop(options: MotionLoopOptions): MotionLoop {
   }
 
   function turn(): void {
+    if (stopped) return;
     inTurn = true;
     turnIsNext = false;
     runTurn();
@@ -165,8 +166,8 @@ export function createMotionLoop(options: MotionLoopOptions): MotionLoop {
       if (!inTurn && !turnIsNext && !stopped) armTurn(0);
     },
     stop() {
+      // The turn that is armed is left to come to nothing: Node does not survive clearImmediate while an exception of another immediate is handled.
       stopped = true;
-      cancelTurn?.();
     },
   };
 }

@@ -6,8 +6,8 @@ import type { FromThread, MotionSetup, ToThread } from "./motion-messages.ts";
 /** The thread as this side sees it. */
 export interface MotionThread {
   post(message: ToThread): void;
-  /** Resolves when it has ended; a thread that has not by then is ended. */
-  stop(): Promise<void>;
+  /** Resolves when it has ended; a thread that has not ended by itself within `limitMs` is ended. */
+  stop(limitMs: number): Promise<void>;
 }
 
 export interface MotionThreadEvents {
@@ -17,9 +17,6 @@ export interface MotionThreadEvents {
 }
 
 export type StartThread = (setup: MotionSetup, events: MotionThreadEvents) => MotionThread;
-
-/** What a thread that was told to stop has for closing its devices. */
-const STOP_MS = 2000;
 
 /** Starts the motion thread as a worker thread of this process, from the file at `entry`; the agent's own when absent. */
 export function createThreadStart(entry: URL = ownEntry()): StartThread {
@@ -33,8 +30,8 @@ export function createThreadStart(entry: URL = ownEntry()): StartThread {
     worker.on("exit", (code) => lost(new AgentError("FAULTED", `motion thread ended with ${code}`)));
     return {
       post: (message) => worker.postMessage(message),
-      async stop() {
-        const limit = setTimeout(() => void worker.terminate(), STOP_MS);
+      async stop(limitMs) {
+        const limit = setTimeout(() => void worker.terminate(), limitMs);
         await exited;
         clearTimeout(limit);
       },

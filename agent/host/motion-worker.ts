@@ -72,6 +72,7 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
   const queue: ToThread[] = [];
   let published = new Map<string, Published>();
   let underWay = 0;
+  let dying: Promise<void> | undefined;
 
   const loop = createMotionLoop({
     clock,
@@ -313,22 +314,27 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
       queue.push(message);
       loop.poke();
     },
-    async die(error) {
-      loop.stop();
-      const safe = [...mounted.values()].map(
-        (one) =>
-          new Promise<void>((resolve) => {
-            makeSafe(one, "safe", () => resolve());
-          }),
-      );
-      const limit = new Promise<void>((resolve) => {
-        clock.after(LAST_WORDS_MS, resolve);
-      });
-      await Promise.race([Promise.all(safe), limit]);
-      post({ kind: "dying", error: errorText(toAgentError(error, "FAULTED")) });
+    die(error) {
+      dying ??= die(error);
+      return dying;
     },
     stop,
   };
+
+  async function die(error: unknown): Promise<void> {
+    loop.stop();
+    const safe = [...mounted.values()].map(
+      (one) =>
+        new Promise<void>((resolve) => {
+          makeSafe(one, "safe", () => resolve());
+        }),
+    );
+    const limit = new Promise<void>((resolve) => {
+      clock.after(LAST_WORDS_MS, resolve);
+    });
+    await Promise.race([Promise.all(safe), limit]);
+    post({ kind: "dying", error: errorText(toAgentError(error, "FAULTED")) });
+  }
 }
 
 /** Parameters that JSON Schema cannot say cannot be called from outside of the thread. */

@@ -9,6 +9,9 @@ import type { Log } from "../contract/log.ts";
 import type { VariableReader } from "../contract/variable.ts";
 import type { MotionLimits } from "./motion-limits.ts";
 
+/** What a thread that was told to stop has for closing its devices, milliseconds. */
+const STOP_MS = 2000;
+
 /** What devices of the motion thread may read. */
 export interface MotionVariableSource extends VariableReader {
   /** How long a value of that name may be relied on. */
@@ -72,7 +75,7 @@ export function createMotion(options: MotionOptions): Motion {
   const lostListeners = new Set<(error: AgentError) => void>();
   let started: Promise<void> | undefined;
   let post: ((message: ToThread) => void) | undefined;
-  let stopThread: (() => Promise<void>) | undefined;
+  let stopThread: ((limitMs: number) => Promise<void>) | undefined;
   let ready: Waiting<void> | undefined;
   let lost: AgentError | undefined;
   let calls = 0;
@@ -133,7 +136,7 @@ export function createMotion(options: MotionOptions): Motion {
       { receive, lost: lose },
     );
     post = (message) => thread.post(message);
-    stopThread = () => thread.stop();
+    stopThread = (limitMs) => thread.stop(limitMs);
     watch();
     await isReady;
     ready = undefined;
@@ -267,7 +270,7 @@ export function createMotion(options: MotionOptions): Motion {
       if (started === undefined || stopping) return;
       stopping = true;
       if (lost === undefined) send({ kind: "stop" });
-      await stopThread?.();
+      await stopThread?.(lost === undefined ? STOP_MS : 0);
     },
   };
 

@@ -20,6 +20,7 @@ interface Bench {
   readonly log: FakeLog;
   readonly published: string[];
   readonly faults: string[];
+  readonly lost: string[];
   readonly open: (options?: Record<string, unknown>, id?: string) => Promise<MotionDevice>;
 }
 
@@ -29,6 +30,7 @@ function bench(t: TapTest, options: Partial<MotionOptions> = {}): Bench {
   const variables = createVariableStore({ clock, limits: { maxVariables: 8, maxVariableBytes: 4096 }, declared: {}, defaultStaleMs: 2000 });
   const published: string[] = [];
   const faults: string[] = [];
+  const lost: string[] = [];
   const motion = createMotion({
     board: "sim",
     modules: [new URL("./motion-module.ts", import.meta.url).href],
@@ -40,6 +42,7 @@ function bench(t: TapTest, options: Partial<MotionOptions> = {}): Bench {
     start: createThreadStart(new URL("./motion-entry.mjs", import.meta.url)),
     ...options,
   });
+  motion.onLost((error) => lost.push(error.message));
   t.teardown(() => motion.close());
   return {
     motion,
@@ -47,6 +50,7 @@ function bench(t: TapTest, options: Partial<MotionOptions> = {}): Bench {
     log,
     published,
     faults,
+    lost,
     open(deviceOptions = {}, id = "car") {
       const spec: DeviceSpec = { id, driver: testMotionDriver, options: testMotionDriver.options.parse(deviceOptions), policy: POLICY };
       const context = {
@@ -69,18 +73,67 @@ function block(ms: number): void {
   while (performance.now() < untilMs);
 }
 
-t.test("a device of the motion thread is called, publishes and ticks", async (t) => {
-  const { motion, published, open } = bench(t);
-  t.equal(motion.figures(), undefined, "no thread without a device");
+t.test("a device of the motion thread is called, publishes, reads variables and ticks", async (t) => {
+  const { motion, variables, published, open } = bench(t);
+  variables.set("speed", 3, "test");
+  variables.set("other", 4, "test");
   const car = await open();
   t.strictSame(Object.keys(car.functions), ["drive", "wait", "misbehave", "state"]);
   t.equal(await call(car, "drive", { percent: 40 }), 40);
   await eventually(() => published.includes("write1=drive 40"));
   await eventually(async () => ((await call(car, "state")) as { ticking: boolean }).ticking);
-  t.match(await call(car, "state", { echo: "hello" }), { percent: 40, echo: "hello" });
+  t.match(await call(car, "state", { echo: "hello" }), { percent: 40, echo: "hello", speed: 3, other: null });
+  variables.set("speed", [1, 2], "test");
+  await eventually(async () => Array.isArray(((await call(car, "state")) as { speed: unknown }).speed));
   t.match(await call(car, "state"), { echo: "none" }, "defaults are there as well");
   await eventually(() => (motion.figures()?.lateness.count ?? 0) > 3);
   t.match(motion.figures(), { devices: 1 });
+  t.ok(motion.beats() > 0);
+  motion.clearFigures();
+});
+
+t.test("errors come back with their code, and a device can fault itself", async (t) => {
+  const { faults, published, open } = bench(t);
+  const car = await open();
+  await t.rejects(call(car, "drive", { percent: 13 }), { code: "ARGUMENT", message: "car.drive: percent is 13: 13 brings bad luck" });
+  await t.rejects(call(car, "misbehave", { how: "throw" }), { code: "FAULTED", message: "thrown by the device" });
+  await call(car, "misbehave", { how: "fault" });
+  await eventually(() => faults.length > 0);
+  t.strictSame(faults, ["horn is blocked"]);
+  await eventually(() => published.includes("write1=safe 0"));
+  await t.rejects(call(car, "drive", { percent: 1 }), { code: "FAULTED" });
+  await car.failsafe?.("safe");
+  await call(car, "misbehave", { how: "tick throws" });
+  await eventually(() => faults.length > 1);
+  t.strictSame(faults, ["horn is blocked", "tick failed"]);
+});
+
+t.test("a device that refuses to open says why, and another one opens", async (t) => {
+  const { open } = bench(t);
+  await t.rejects(open({ refuses: "no battery" }), { code: "NOT_READY", message: "no battery" });
+  const car = await open();
+  await t.rejects(open({}, "cart"), { code: "IN_USE" }, "the thread's board knows its owners");
+  await car.close();
+  t.equal(await call(await open({}, "cart"), "drive", { percent: 1 }), 1);
+});
+
+t.test("going safe overtakes the calls that wait, is carried out before it is answered, and ends what is under way", async (t) => {
+  const { published, open } = bench(t);
+  const car = await open();
+  const abort = new AbortController();
+  const waiting = call(car, "wait", {}, abort.signal);
+  await call(car, "state");
+  const calls = Promise.allSettled(Array.from({ length: 20 }, (_, n) => call(car, "drive", { percent: 20 + n })));
+  await Promise.resolve();
+  const safe = car.failsafe?.({ value: 7 });
+  await t.rejects(waiting, { code: "NOT_READY", message: "told to end" });
+  await safe;
+  const outcomes = await calls;
+  // Those the thread had begun before the order came first; everything else was refused.
+  const done = outcomes.filter(({ status }) => status === "fulfilled").length;
+  await eventually(() => published.length === done + 1);
+  t.equal(published.at(-1), `write${done + 1}=7 0`, "nothing is written after the safe state");
+  t.match(await call(car, "state"), { percent: 0 });
 });
 
 t.test("the lease is ended in the thread while the rest of the process is busy", async (t) => {
@@ -92,4 +145,30 @@ t.test("the lease is ended in the thread while the rest of the process is busy",
   // Nothing was sent from here meanwhile: what is published now was written by the thread on its own.
   await eventually(() => published.includes("write2=safe 0"));
   await eventually(() => log.lines.some((line) => line.includes("ended the lease of car")));
+});
+
+t.test("a thread that dies makes its devices safe and is lost; its devices are faulted", async (t) => {
+  const { faults, lost, open } = bench(t);
+  const car = await open();
+  await call(car, "misbehave", { how: "die" });
+  await eventually(() => lost.length > 0);
+  t.strictSame(lost, ["motion thread failed: nobody catches this"]);
+  t.strictSame(faults, ["motion thread failed: nobody catches this"]);
+  await t.rejects(call(car, "state"), { code: "FAULTED" });
+  await t.rejects(open({}, "cart"), { code: "FAULTED" });
+});
+
+t.test("a thread that hangs is lost, and can be closed all the same", async (t) => {
+  const { lost, open } = bench(t, { limits: motionLimitsSchema.parse({ hangMs: 300, openMs: 60_000 }) });
+  const car = await open();
+  await t.rejects(call(car, "misbehave", { how: "hang" }), { code: "FAULTED", message: "motion thread has stood still for 300 ms" });
+  t.equal(lost.length, 1);
+});
+
+t.test("a thread that cannot start says why", async (t) => {
+  const { open } = bench(t, { modules: ["file:///nowhere/module.js"] });
+  await t.rejects(open(), {
+    code: "FAULTED",
+    message: /^motion thread failed: the motion thread cannot load file:\/\/\/nowhere\/module.js/,
+  });
 });

@@ -5,11 +5,13 @@ import { AgentError } from "../../agent/contract/errors.ts";
 import {
   defineDriver,
   defineFunction,
+  MODULE_CONTRACT,
   MOTION_LEASE,
   type DeviceContext,
   type Driver,
   type SafeTarget,
 } from "../../agent/contract/device.ts";
+import { loadDrivers } from "../../agent/host/motion-drivers.ts";
 import { motionLimitsSchema } from "../../agent/host/motion-limits.ts";
 import { startMotionWorker, type MotionWorker } from "../../agent/host/motion-worker.ts";
 import { createSimBoard, type SimBoard } from "../../drivers/board/sim/sim-board.ts";
@@ -452,6 +454,7 @@ t.test("a dying thread makes its devices safe first, but does not wait for ever"
   const thread = rig();
   await thread.open({ failsafe: () => Promise.resolve() });
   const dead = thread.worker.die(new Error("nobody caught this"));
+  t.equal(thread.worker.die(new Error("nor this")), dead, "it dies once");
   await thread.runSettling(0);
   await dead;
   t.strictSame(thread.done, ["failsafe safe"]);
@@ -481,4 +484,13 @@ t.test("a stopped thread closes what is open, and the board", async (t) => {
   t.strictSame(thread.done, ["close"]);
   t.equal(thread.sent.at(-1), "stopped");
   t.match(thread.log.lines, [/car did not close: port is gone/]);
+});
+
+t.test("drivers are found in the agent's modules and in those that are loaded", async (t) => {
+  const own = { name: "own", contract: MODULE_CONTRACT, drivers: [scriptedDriver({}, [])] };
+  const drivers = await loadDrivers([own], [new URL("./motion-module.ts", import.meta.url).href]);
+  t.strictSame([...drivers.keys()], ["scripted", "mover"]);
+  await t.rejects(loadDrivers([], ["file:///nowhere/module.js"]), { code: "IO", message: /cannot load file:\/\/\/nowhere\/module.js/ });
+  const none = new URL("../../agent/clock.ts", import.meta.url).href;
+  await t.rejects(loadDrivers([], [none]), { code: "ARGUMENT", message: `${none} exports no \`module\` for contract 1` });
 });
