@@ -40,8 +40,8 @@ interface Sender {
   readonly counterBits: readonly number[];
   counter: number;
   dueMs: number;
-  /** When it last went out, or had to and could not for the first time. */
-  sentMs: number;
+  /** Since when it has found no room. */
+  fullMs: number | undefined;
 }
 
 const STOPPED: ReadonlySet<CanState> = new Set<CanState>(["bus-off", "down"]);
@@ -49,6 +49,10 @@ const STOPPED: ReadonlySet<CanState> = new Set<CanState>(["bus-off", "down"]);
 /** Opens the interface. `fault` is told when the controller no longer takes part in the bus. */
 export async function openFrames(board: Board, owner: string, options: CanOptions, fault: (error: AgentError) => void): Promise<FrameSet> {
   const port = await board.openCan(owner, options.interface);
+  if (STOPPED.has(port.state())) {
+    port.close();
+    throw new AgentError("IO", `${options.interface} is ${port.state()}; check wiring, termination and bit rate, then bring it up`);
+  }
   return createFrames(port, owner, options, fault);
 }
 
@@ -73,11 +77,12 @@ function createFrames(port: CanChannel, owner: string, options: CanOptions, faul
     } catch (thrown) {
       const error = toAgentError(thrown);
       if (error.code !== "FULL") throw error;
-      if (nowMs - sender.sentMs < layout.timeoutMs) return;
+      sender.fullMs ??= nowMs;
+      if (nowMs - sender.fullMs < layout.timeoutMs) return;
       throw new AgentError("TIMEOUT", `frame ${name} found no room on ${options.interface} for ${layout.timeoutMs} ms: ${error.message}`);
     }
     sender.counter = (sender.counter + 1) % 2 ** sender.counterBits.length;
-    sender.sentMs = nowMs;
+    sender.fullMs = undefined;
   }
 
   /** Every frame is tried; the first error is thrown. */
@@ -88,7 +93,6 @@ function createFrames(port: CanChannel, owner: string, options: CanOptions, faul
       const nextMs = sender.dueMs + sender.layout.periodMs;
       // A late frame does not make the next one early.
       sender.dueMs = always || nextMs <= nowMs ? nowMs + sender.layout.periodMs : nextMs;
-      if (sender.sentMs === -Infinity) sender.sentMs = nowMs;
       try {
         send(sender, nowMs);
       } catch (error) {
@@ -103,7 +107,7 @@ function createFrames(port: CanChannel, owner: string, options: CanOptions, faul
     sending = true;
     for (const sender of senders.values()) {
       sender.dueMs = -Infinity;
-      sender.sentMs = -Infinity;
+      sender.fullMs = undefined;
     }
   }
 
@@ -149,7 +153,7 @@ function createSender(name: string, layout: FrameLayout): Sender {
   const data = new Uint8Array(layout.length).fill(layout.fill);
   for (const signal of Object.values(layout.signals)) placeBits(data, bitsOf(signal), restOf(signal));
   const counterBits = layout.counter === undefined ? [] : bitsOf(layout.counter);
-  return { name, layout, data, counterBits, counter: 0, dueMs: -Infinity, sentMs: -Infinity };
+  return { name, layout, data, counterBits, counter: 0, dueMs: -Infinity, fullMs: undefined };
 }
 
 /** The bits of a signal that nothing drives. One that cannot hold its own resting value has all bits 0. */

@@ -238,7 +238,9 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
       health = HEALTHY;
       ladder = undefined;
       target = { acceleratorPercent: 0, brakePercent: askedBrakePercent };
-      gearTarget = safeGear;
+      // Known to be in P or N; the first tick makes sure of it.
+      gear ??= safeGear;
+      gearTarget = gear;
     },
     disarm() {
       if (phase === "armed") return goSafe("disarmed");

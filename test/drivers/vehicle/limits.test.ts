@@ -40,6 +40,7 @@ t.test("one write makes use of 20 ms at the most, and of none when the clock ran
     [21, 0.02],
     [1e9, 0.02],
     [Infinity, 0.02],
+    [0.5, 0.0005],
     [0, 0],
     [-5, 0],
     [NaN, 0],
@@ -157,6 +158,10 @@ t.test("the brake wins over the accelerator, from the moment it is asked for unt
   t.equal(releasing.limitedBy, "brake");
   const frozen = limitPedals(RELEASED, both, { ...STILL, stepMs: 0 }, SCALE, LIMITS);
   t.same(frozen, { ...RELEASED, limitedBy: "brake" }, "also before it has moved");
+  const little = { acceleratorPercent: 40, brakePercent: 0.5 };
+  t.equal(limitPedals(RELEASED, little, { ...STILL, stepMs: 0 }, SCALE, LIMITS).acceleratorPercent, 0, "however little is asked for");
+  const rest = limitPedals({ acceleratorPercent: 0, brakePercent: 0.9 }, { acceleratorPercent: 40, brakePercent: 0 }, STILL, SCALE, LIMITS);
+  t.ok(rest.brakePercent > 0 && rest.acceleratorPercent === 0, "however little is left");
   t.end();
 });
 
@@ -288,6 +293,7 @@ t.test("wheels turn at their rate where speed does not matter, to either side, a
     t.same(limitAngle(sign * 35, sign * 40, still, 2.5, STEERING), { angleDeg: sign * 35, limitedBy: "lateral" });
     t.same(limitAngle(sign * 35, sign * 35, { ...still, speedMps: 0 }, 2.5, STEERING), { angleDeg: sign * 35, limitedBy: "none" });
   }
+  t.same(limitAngle(35, 35, still, 0.05, STEERING), { angleDeg: 35, limitedBy: "none" }, "however short the vehicle is");
   t.same(limitAngle(12, NaN, still, 2.5, STEERING), { angleDeg: 12, limitedBy: "none" });
   t.same(limitAngle(12, 20, { ...still, stepMs: 0 }, 2.5, STEERING), { angleDeg: 12, limitedBy: "slew" });
   t.end();
