@@ -31,9 +31,22 @@ export interface MotionOptions {
   readonly start?: StartThread;
 }
 
-/** How the motion thread is doing. */
-export interface MotionFigures extends LoopFigures {
+/** How the motion thread keeps time, since it began or `clearFigures`. Lateness is from a deadline to its tick, execution from a tick's start to its end. */
+export interface MotionFigures {
   readonly devices: number;
+  readonly ticks: number;
+  readonly latenessP50Us: number;
+  readonly latenessP99Us: number;
+  readonly latenessP999Us: number;
+  readonly latenessMaxUs: number;
+  readonly executionP50Us: number;
+  readonly executionP99Us: number;
+  readonly executionP999Us: number;
+  readonly executionMaxUs: number;
+  /** Ticks that had not ended by their next deadline. */
+  readonly overruns: number;
+  /** Deadlines that were left out. */
+  readonly missed: number;
 }
 
 /**
@@ -255,7 +268,7 @@ export function createMotion(options: MotionOptions): Motion {
         throw error;
       }
     },
-    figures: () => (started === undefined ? undefined : { devices: proxies.size, ...memory.figures() }),
+    figures: () => (started === undefined ? undefined : figuresOf(proxies.size, memory.figures())),
     clearFigures: () => memory.clearFigures(),
     beats: () => memory.beats(),
     onLost(listener) {
@@ -293,4 +306,21 @@ function settle<T>(waiting: Map<number, Waiting<T>>, device: number): Waiting<T>
   const found = waiting.get(device);
   waiting.delete(device);
   return found;
+}
+
+function figuresOf(devices: number, { lateness, execution, overruns, missed }: LoopFigures): MotionFigures {
+  return {
+    devices,
+    ticks: lateness.count,
+    latenessP50Us: lateness.p50Us,
+    latenessP99Us: lateness.p99Us,
+    latenessP999Us: lateness.p999Us,
+    latenessMaxUs: lateness.maxUs,
+    executionP50Us: execution.p50Us,
+    executionP99Us: execution.p99Us,
+    executionP999Us: execution.p999Us,
+    executionMaxUs: execution.maxUs,
+    overruns,
+    missed,
+  };
 }

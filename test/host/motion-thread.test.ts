@@ -86,7 +86,7 @@ t.test("a device of the motion thread is called, publishes, reads variables and 
   variables.set("speed", [1, 2], "test");
   await eventually(async () => Array.isArray(((await call(car, "state")) as { speed: unknown }).speed));
   t.match(await call(car, "state"), { echo: "none" }, "defaults are there as well");
-  await eventually(() => (motion.figures()?.lateness.count ?? 0) > 3);
+  await eventually(() => (motion.figures()?.ticks ?? 0) > 3);
   t.match(motion.figures(), { devices: 1 });
   t.ok(motion.beats() > 0);
   motion.clearFigures();

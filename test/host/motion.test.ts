@@ -136,6 +136,34 @@ t.test("the thread is started with the first device, and a device stands here wi
   await motion.close();
 });
 
+t.test("figures of the loop are read without asking the thread, and start anew", async (t) => {
+  const { motion, memory, open } = rig();
+  await open();
+  memory().lateness.add(0.05);
+  memory().execution.add(0.002);
+  memory().addOverrun();
+  memory().addMissed(2);
+  memory().beat();
+  t.strictSame(motion.figures(), {
+    devices: 1,
+    ticks: 1,
+    latenessP50Us: 50,
+    latenessP99Us: 50,
+    latenessP999Us: 50,
+    latenessMaxUs: 50,
+    executionP50Us: 2,
+    executionP99Us: 2,
+    executionP999Us: 2,
+    executionMaxUs: 2,
+    overruns: 1,
+    missed: 2,
+  });
+  t.equal(motion.beats(), 1);
+  motion.clearFigures();
+  t.match(motion.figures(), { ticks: 0, latenessMaxUs: 0, overruns: 0, missed: 0 });
+  await motion.close();
+});
+
 t.test("what moves does not hold when it is lost", async (t) => {
   const { motion, sent, open } = rig();
   await open("car", "hold");
