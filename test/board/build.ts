@@ -34,6 +34,7 @@ const RUN_TOOLS: readonly Tool[] = [
   ["insmod", "kmod"],
   ["gpioset", "gpiod"],
   ["i2cget", "i2c-tools"],
+  ["candump", "can-utils"],
 ];
 
 /** A built kernel. */

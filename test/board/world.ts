@@ -39,6 +39,8 @@ export interface StubChip {
   register(address: number): number;
   /** As another program would, whoever has the chip. */
   setRegister(address: number, value: number): void;
+  /** Every register at 0. */
+  clear(): void;
   /** Of a PCA9685: the share of the period in which the channel is on, in 4096 ticks, as its registers say (PCA9685 data sheet, 7.3.3). */
   onTicks(channel: number): number;
 }
@@ -215,7 +217,21 @@ export function loadI2cBus(addresses: readonly number[]): void {
 
 /** A simulated chip of the bus, by its registers: a stub that holds what is written to it. */
 export function stubChip(address: number): StubChip {
-  const i2c = (program: string, ...values: number[]): string =>
+  /** `00: 12 34 …` of i2cdump, whose rows begin at the multiples of 16. */
+  function registers(first: number, last: number): number[] {
+    const range = `0x${first.toString(16)}-0x${last.toString(16)}`;
+    const dump = execFileSync("i2cdump", ["-f", "-y", "-r", range, "0", String(address), "b"], { encoding: "utf8" });
+    const rows = dump.split("\n").filter((line) => /^[0-9a-f]{2}: /.test(line));
+    const cells = rows.flatMap((row) =>
+      row
+        .slice(4, 4 + 3 * 16)
+        .split(" ")
+        .filter((cell) => /^[0-9a-f]{2}$/.test(cell)),
+    );
+    return cells.map((cell) => Number.parseInt(cell, 16));
+  }
+
+  const i2c = (program: string, ...values: (number | string)[]): string =>
     execFileSync(program, ["-f", "-y", "0", String(address), ...values.map(String)], { encoding: "utf8" });
   const register = (number: number): number => Number(i2c("i2cget", number));
   return {
@@ -223,11 +239,16 @@ export function stubChip(address: number): StubChip {
     setRegister(number, value) {
       i2c("i2cset", number, value);
     },
+    clear() {
+      const zeros = Array<number>(32).fill(0);
+      for (let first = 0; first < 256; first += zeros.length) i2c("i2cset", first, ...zeros, "i");
+    },
     onTicks(channel) {
       // Four registers a channel from 0x06: on low, on high, off low, off high; bit 4 of a high one is fully on, or fully off, which wins.
       const first = 0x06 + 4 * channel;
-      const on = register(first) + (register(first + 1) << 8);
-      const off = register(first + 2) + (register(first + 3) << 8);
+      const [onLow = 0, onHigh = 0, offLow = 0, offHigh = 0] = registers(first, first + 3);
+      const on = onLow + (onHigh << 8);
+      const off = offLow + (offHigh << 8);
       if ((off & 0x1000) !== 0) return 0;
       if ((on & 0x1000) !== 0) return 4096;
       return (off - on + 4096) % 4096;

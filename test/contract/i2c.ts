@@ -26,12 +26,13 @@ export function i2cContract(t: Test, setup: I2cSetup): void {
 
   function behaviour(title: string, run: (t: Test, board: Board) => Promise<void>): void {
     t.test(title, async (t) => {
-      const { board, close } = await setup.open();
+      const opened = await setup.open();
+      const { board } = opened;
       try {
         await run(t, board);
       } finally {
         await board.close();
-        await close?.();
+        await opened.close?.();
       }
     });
   }

@@ -84,7 +84,7 @@ export function pca9685Contract(t: Test, setup: Pca9685Setup): void {
 
   behaviour("the channels of a chip are several devices', and each has one owner", async (t, board, world) => {
     const outputs = await Promise.all([3, 4, 15].map((channel) => openChannel(board, `servo${channel}`, channel)));
-    await Promise.all(outputs.map((output, i) => output.write((i + 1) / 10)));
+    await Promise.all(outputs.map(async (output, i) => output.write((i + 1) / 10)));
     t.same([await world.ticks(3), await world.ticks(4), await world.ticks(15)], [410, 819, 1229]);
     await expectCode(t, "IN_USE", ["servo4"], () => openChannel(board, "lamp", 4));
     await expectCode(t, "IN_USE", ["pca9685"], () => board.openI2c("sensor", { bus, address }));
@@ -139,9 +139,9 @@ export function pca9685Contract(t: Test, setup: Pca9685Setup): void {
 
   behaviour("of what is written meanwhile the latest counts, for every channel", async (t, board, world) => {
     const outputs = await Promise.all(Array.from({ length: 16 }, (_, channel) => openChannel(board, `servo${channel}`, channel)));
-    const writes: Eventually<void>[] = [];
+    const writes: Promise<void>[] = [];
     for (let round = 1; round <= 50; round++) {
-      for (const [channel, output] of outputs.entries()) writes.push(output.write((round * 16 + channel) / 4096));
+      for (const [channel, output] of outputs.entries()) writes.push(Promise.resolve(output.write((round * 16 + channel) / 4096)));
       if (round % 10 === 0) await writes.at(-1);
     }
     await Promise.all(writes);
@@ -160,7 +160,8 @@ export function pca9685Contract(t: Test, setup: Pca9685Setup): void {
       await servo.close();
       t.equal(await world.enableLevel(), false);
       await second.close();
-      await (await board.openOutput("pump", { name: enableLine }, false)).close();
+      const pump = await board.openOutput("pump", { name: enableLine }, false);
+      pump.close();
     },
   );
 
@@ -170,7 +171,8 @@ export function pca9685Contract(t: Test, setup: Pca9685Setup): void {
         board.openPwm("servo", { pca9685: { bus, address: absent, channel: 0, outputEnable: enableLine } }, SERVO_PERIOD_NS),
       );
     }
-    await (await board.openOutput("pump", { name: enableLine }, false)).close();
+    const pump = await board.openOutput("pump", { name: enableLine }, false);
+    pump.close();
   });
 
   behaviour("a bus or a channel that is not there is named", async (t, board) => {

@@ -44,7 +44,8 @@ export interface LinuxI2c {
   open(owner: string, place: I2cPlace, repeatWrites: boolean): Promise<I2cDevice>;
 }
 
-const NO_ANSWER = new Set(["ENXIO", "EREMOTEIO", "EIO"]);
+/** What controllers' drivers say when nobody acknowledges an address (Documentation/i2c/fault-codes.rst), and some for want of better. */
+const NO_ANSWER = new Set(["ENXIO", "EREMOTEIO", "EIO", "ENODEV"]);
 
 export function createLinuxI2c(options: LinuxI2cOptions): LinuxI2c {
   const { roots, log, timing, backend } = options;
@@ -215,10 +216,14 @@ function adapterName(bus: number, roots: Roots): string | undefined {
   return readText(join(roots.sys, "bus/i2c/devices", `i2c-${bus}`, "name"));
 }
 
-/** Hardware hangs in real time. */
+/** Hardware hangs in real time. What ended while this thread was busy is heard first: a late thread is not a hung bus. */
 function afterRealTime(delayMs: number, run: () => void): () => void {
-  const timer = setTimeout(run, delayMs);
+  let immediate: NodeJS.Immediate | undefined;
+  const timer = setTimeout(() => {
+    immediate = setImmediate(run);
+  }, delayMs);
   return () => {
     clearTimeout(timer);
+    clearImmediate(immediate);
   };
 }

@@ -234,9 +234,9 @@ t.test("what is written in one turn goes out in blocks of neighbours, and what s
   for (let channel = 0; channel < 16; channel++) outputs.push(await board.openPwm(`servo${channel}`, servo(channel), SERVO_PERIOD_NS));
   t.equal(blocks[0], "253+1", "all channels are off before anything else");
   blocks.length = 0;
-  await Promise.all(outputs.map((output) => output.write(0.075)));
+  await Promise.all(outputs.map(async (output) => output.write(0.075)));
   t.same(blocks.splice(0), ["6+32", "38+32"], "16 channels are two blocks");
-  await Promise.all([0, 1, 3].map((channel) => outputs[channel]?.write(0.1)));
+  await Promise.all([0, 1, 3].map(async (channel) => outputs[channel]?.write(0.1)));
   t.same(blocks.splice(0), ["6+8", "18+4"]);
   t.equal(outputs[0]?.write(0.1), undefined, "nothing to do, nothing to wait for");
   const first = outputs[0]?.write(0.2);
