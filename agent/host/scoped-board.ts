@@ -51,10 +51,10 @@ export function createScopedBoard(board: Board, owner: string, fault: (error: un
     };
   }
 
-  function guarded<Told extends readonly unknown[]>(listener: (...told: Told) => void): (...told: Told) => void {
-    return (...told) => {
+  function guarded<Told>(listener: (told: Told) => void): (told: Told) => void {
+    return (told) => {
       try {
-        listener(...told);
+        listener(told);
       } catch (error) {
         fault(error);
       }
@@ -99,7 +99,12 @@ export function createScopedBoard(board: Board, owner: string, fault: (error: un
         return {
           ...channel,
           onFrame: (filters, listener) => channel.onFrame(filters, guarded(listener)),
-          onState: (listener) => channel.onState(guarded(listener)),
+          onState: (listener) =>
+            channel.onState((state, reason) => {
+              guarded(() => {
+                listener(state, reason);
+              })(undefined);
+            }),
         };
       },
       async close() {
