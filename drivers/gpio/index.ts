@@ -1,4 +1,9 @@
 import { buttonDriver } from "./button.ts";
+import { compassDriver } from "./compass.ts";
+import { dimmerDriver } from "./dimmer.ts";
+import { expanderDriver } from "./expander.ts";
+import { ina219Driver } from "./ina219.ts";
+import { ultrasonicDriver } from "./ultrasonic.ts";
 import { lightDriver } from "./light.ts";
 import { motorDriver } from "./motor.ts";
 import { panTiltDriver } from "./pan-tilt.ts";
@@ -11,5 +16,18 @@ import { MODULE_CONTRACT, type DeviceModule } from "../../agent/contract/device.
 export const gpio: DeviceModule = {
   name: "gpio",
   contract: MODULE_CONTRACT,
-  drivers: [lightDriver, relayDriver, buttonDriver, switchDriver, servoDriver, panTiltDriver, motorDriver],
+  drivers: [
+    lightDriver,
+    relayDriver,
+    buttonDriver,
+    switchDriver,
+    servoDriver,
+    panTiltDriver,
+    motorDriver,
+    ultrasonicDriver,
+    dimmerDriver,
+    expanderDriver,
+    ina219Driver,
+    compassDriver,
+  ],
 };

@@ -45,7 +45,14 @@ export function createFakeDeviceContext(options: FakeDeviceContextOptions = {}):
       faults.push(error);
     },
     variable: (name) => variables.get(name),
-    every: (periodMs, tick) => tickEvery(clock, periodMs, tick),
+    every: (periodMs, tick) =>
+      tickEvery(clock, periodMs, (nowMs, missed) => {
+        try {
+          tick(nowMs, missed);
+        } catch (error) {
+          faults.push(error);
+        }
+      }),
     setVariable(name, value) {
       const updates = (variables.get(name)?.updates ?? 0) + 1;
       variables.set(name, { name, value, unit: undefined, ageMs: 0, stale: false, source: "test", updates });

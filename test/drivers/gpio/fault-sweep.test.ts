@@ -2,12 +2,29 @@ import t, { type Test } from "tap";
 
 import { AgentError } from "../../../agent/contract/errors.ts";
 import { callDevice, createFakeDeviceContext, openDevice, type FakeDeviceContext } from "../../helpers/fake-device-context.ts";
+import { createRegisterChip } from "../../../drivers/board/sim/i2c.ts";
+import { createWordChip } from "./word-chip.ts";
 import { expectCode } from "../../contract/board.ts";
 import { gpio } from "../../../drivers/gpio/index.ts";
 import type { Device, Driver } from "../../../agent/contract/device.ts";
 import type { SimOperation } from "../../../drivers/board/sim/faults.ts";
 
-const OPERATIONS: readonly SimOperation[] = ["openOutput", "openInput", "openPwm", "write", "pwmWrite", "read", "close"];
+const OPERATIONS: readonly SimOperation[] = [
+  "openOutput",
+  "openInput",
+  "openPwm",
+  "openI2c",
+  "write",
+  "pwmWrite",
+  "i2cRead",
+  "i2cWrite",
+  "read",
+  "close",
+];
+
+const CHANNEL = { chip: "sim", channel: 0 };
+
+const OTHER_CHANNEL = { chip: "sim", channel: 1 };
 
 /** Each kind of device: its options, what is done with it, and how many operations of all kinds that takes. */
 const SUBJECTS: readonly [
@@ -22,12 +39,42 @@ const SUBJECTS: readonly [
   ["relay", { line: "GPIO17", activeLow: true }, [["on"], ["off"], ["pulse", { durationMs: 10 }]], 6],
   ["button", { line: "GPIO4" }, [["state"]], 4],
   ["switch", {}, [["on"], ["state"]], 0],
+  ["servo", { pwm: CHANNEL }, [["angle", { angleDeg: 10 }], ["angle", { angleDeg: 20 }], ["detach"]], 6],
+  ["servo", { pwm: CHANNEL, slewDegPerS: 100, startDeg: 0, safe: { angleDeg: 0 } }, [["angle", { angleDeg: 10 }]], 4],
+  [
+    "pan-tilt",
+    { pan: { pwm: CHANNEL }, tilt: { pwm: OTHER_CHANNEL } },
+    [["look", { panDeg: 1, tiltDeg: 2 }], ["pan", { panDeg: 3 }], ["detach"]],
+    10,
+  ],
+  ["motor", { in1: "GPIO5", in2: "GPIO6", pwm: CHANNEL, standby: "GPIO7", brakeInputs: "high" }, [["coast"], ["brake"], ["coast"]], 20],
+  ["motor", { forward: CHANNEL, reverse: OTHER_CHANNEL, brakeInputs: "high", safe: "brake" }, [["brake"], ["coast"]], 14],
+  ["dimmer", { pwm: CHANNEL, safe: 20 }, [["on"], ["brightness", { percent: 50 }], ["off"]], 7],
+  ["ultrasonic", { trigger: "GPIO23", echo: "GPIO24" }, [["state"]], 4],
+  [
+    "expander",
+    { chip: "pca9534", bus: 1, address: 0x20, outputs: { pump: { line: 0 } }, interrupt: "GPIO4" },
+    [["set", { name: "pump", on: true }], ["state"]],
+    18,
+  ],
+  ["ina219", { bus: 1, address: 0x41 }, [["state"]], 6],
+  ["compass", { bus: 1 }, [["state"]], 6],
 ];
 
 function driverNamed(name: string): Driver {
   const driver = gpio.drivers.find((candidate) => candidate.name === name);
   if (driver === undefined) throw new Error(`no driver ${name}`);
   return driver;
+}
+
+/** With the chips that the subjects talk to. */
+function createContext(): FakeDeviceContext {
+  const context = createFakeDeviceContext();
+  const { i2c } = context.board.world;
+  i2c.attach(1, 0x20, createRegisterChip());
+  i2c.attach(1, 0x41, createWordChip());
+  i2c.attach(1, 0x0d, createRegisterChip());
+  return context;
 }
 
 /** Opens, calls, goes safe, closes, as the host does it: whatever failed before, it is made safe and closed. Returns the first error. */
@@ -60,9 +107,11 @@ for (const subject of SUBJECTS) {
     let swept = 0;
     for (const operation of OPERATIONS) {
       for (let nth = 1; ; nth++) {
-        const context = createFakeDeviceContext();
+        const context = createContext();
         const { world } = context.board;
         world.failNth(operation, nth);
+        // The board repeats a read that fails once.
+        if (operation === "i2cRead") world.failNth(operation, nth + 1);
         const error = await live(t, context, subject);
         t.same(world.claimed(), []);
         t.equal(context.clock.pending(), 0);
@@ -94,7 +143,7 @@ t.test("a port that does not open and does not close either reports both", async
 
 t.test("a device whose variables have no room gives its port back", async (t) => {
   for (const [name, options] of SUBJECTS) {
-    const context = createFakeDeviceContext();
+    const context = createContext();
     const full: FakeDeviceContext = {
       ...context,
       publish() {

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import t from "tap";
+import t, { type Test } from "tap";
 
 import { AgentError } from "../../../agent/contract/errors.ts";
 import {
@@ -276,6 +276,28 @@ function wayOf({ drives }: Moment, wiring: "inputs" | "channels"): number {
   return (drives[P0] ?? 0) > 0 ? (drives["GPIO5"] ?? 0) - (drives["GPIO6"] ?? 0) : 0;
 }
 
+/** What holds at every moment of every bridge. */
+function checkBridge(t: Test, moments: readonly Moment[], wiring: "inputs" | "channels"): void {
+  let lastWay = 0;
+  let lastDrivenMs = -Infinity;
+  for (const [i, moment] of moments.entries()) {
+    const way = wayOf(moment, wiring);
+    const before = moments[i - 1];
+    const risen = ["GPIO5", "GPIO6"].some((line) => (moment.drives[line] ?? 0) > (before?.drives[line] ?? 0));
+    if (risen) t.equal(moment.drives[P0], 0, "an input rises while there is no duty");
+    if (wiring === "channels" && (moment.drives[P0] ?? 0) > 0 && (moment.drives[P1] ?? 0) > 0) {
+      t.same([moment.drives[P0], moment.drives[P1]], [1, 1], "both halves only to brake");
+    }
+    // Two channels are written one after the other, so that one is on alone for a moment before and after both are.
+    const braking = wiring === "channels" && [before, moments[i + 1]].some((one) => one?.drives[P0] === 1 && one.drives[P1] === 1);
+    if (way !== 0 && !braking) {
+      if (way !== lastWay) t.ok(moment.atMs - lastDrivenMs >= 20, `${moment.atMs - lastDrivenMs} ms`);
+      lastWay = way;
+    }
+    if (lastWay !== 0 && before !== undefined && wayOf(before, wiring) !== 0) lastDrivenMs = moment.atMs;
+  }
+}
+
 t.test(
   "after any orders, on any bus: never both halves but to brake, the way is chosen without duty, and changes after the dead time",
   async (t) => {
@@ -304,24 +326,7 @@ t.test(
           await context.clock.advance(busMs * 10);
           await off;
           t.equal(context.board.world.duty(P0) + context.board.world.duty(P1), 0);
-          let lastWay = 0;
-          let lastDrivenMs = -Infinity;
-          for (const [i, moment] of moments.entries()) {
-            const way = wayOf(moment, wiring);
-            const before = moments[i - 1];
-            const risen = ["GPIO5", "GPIO6"].some((line) => (moment.drives[line] ?? 0) > (before?.drives[line] ?? 0));
-            if (risen) t.equal(moment.drives[P0], 0, "an input rises while there is no duty");
-            if (wiring === "channels" && (moment.drives[P0] ?? 0) > 0 && (moment.drives[P1] ?? 0) > 0) {
-              t.same([moment.drives[P0], moment.drives[P1]], [1, 1], "both halves only to brake");
-            }
-            // Two channels are written one after the other, so that one is on alone for a moment before and after both are.
-            const braking = wiring === "channels" && [before, moments[i + 1]].some((one) => one?.drives[P0] === 1 && one.drives[P1] === 1);
-            if (way !== 0 && !braking) {
-              if (way !== lastWay) t.ok(moment.atMs - lastDrivenMs >= 20, `${moment.atMs - lastDrivenMs} ms`);
-              lastWay = way;
-            }
-            if (lastWay !== 0 && before !== undefined && wayOf(before, wiring) !== 0) lastDrivenMs = moment.atMs;
-          }
+          checkBridge(t, moments, wiring);
           const closed = motor.close();
           await context.clock.advance(busMs * 10);
           await closed;
