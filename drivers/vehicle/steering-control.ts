@@ -47,6 +47,8 @@ export function createSteeringControl(context: DeviceContext, options: SteeringO
   let heldMs = 0;
   let health = HEALTHY;
   let overruns = 0;
+  /** The last that could be believed: what bounds the wheels while none can. */
+  let knownMps: number | undefined;
   let targetDeg = 0;
   let driven: LimitedAngle = { angleDeg: 0, limitedBy: "none" };
 
@@ -147,6 +149,7 @@ export function createSteeringControl(context: DeviceContext, options: SteeringO
       overruns += missed;
       if (phase === "silent") return;
       const speed = speedNow();
+      knownMps = speed.speedMps ?? knownMps;
       health = noteTick(health, missed);
       if (phase === "armed") {
         const cause = lossCause(
@@ -156,7 +159,7 @@ export function createSteeringControl(context: DeviceContext, options: SteeringO
         if (cause !== undefined) beginLoss(cause);
       } else if (phase === "stopping") holdOn(stepMs, speed);
       const inTransition = nowMs - armedMs < limits.transitionMs;
-      driven = limitAngle(driven.angleDeg, targetDeg, { speedMps: speed.speedMps, stepMs, inTransition }, options.wheelbaseM, limits);
+      driven = limitAngle(driven.angleDeg, targetDeg, { speedMps: knownMps, stepMs, inTransition }, options.wheelbaseM, limits);
       port.write(driven.angleDeg, nowMs);
       if (phase === "held" && options.whenDisarmed === "detach") detach();
     },
