@@ -8,6 +8,7 @@ const rows = await runSuite(
     mutation: () => import("./campaigns/mutation.ts"),
     durability: () => import("./campaigns/durability.ts"),
     escape: () => import("./campaigns/escape.ts"),
+    driving: () => import("./campaigns/driving.ts"),
   },
   process.argv.slice(2),
 );

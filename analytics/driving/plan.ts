@@ -55,6 +55,8 @@ const HARD_MARGIN_M = 0.1;
 const CREEP_MPS = 1;
 /** A brake that does nothing for so long is broken: the fuel is cut, milliseconds. */
 const BRAKE_PROOF_MS = 800;
+/** So much faster than what moves allows is an emergency, m/s. */
+const EVADE_MPS = 0.3;
 const CLUTCH_BELOW_MPS = 0.8;
 const CLUTCH_MS = 300;
 
@@ -92,6 +94,8 @@ export function createPlanner(options: DrivingOptions): Planner {
   let wheelsDeg = 0;
   let lastSpeedMps = 0;
   let emergency = false;
+  /** Something that moves may get into the way before the vehicle stands. */
+  let evading = false;
   let brakingSinceMs = Infinity;
   let brakingFromMps = 0;
   let gearIndex = 0;
@@ -168,7 +172,7 @@ export function createPlanner(options: DrivingOptions): Planner {
   function aim(input: PlanInput, speedMps: number): number {
     const { nowMs } = input;
     const horizonM = Math.min(sensor.maxRangeM, Math.max(6, 4 + 1.5 * stoppingDistance(speedMps, limits.brakingMps2, reactionS)));
-    const { curvature, freeM: softM } = steer.choose(sight.ranges, points, input.goalDeg, speedMps, horizonM);
+    const { curvature, freeM: softM } = steer.choose(sight.ranges, points, input.goalDeg, speedMps, horizonM, evading);
     let hardM = hardFree(curvature, speedMps, horizonM);
     if (typeof input.vertical === "object") hardM = Math.min(hardM, ground.clearAhead(input.vertical));
     const wayM = hardM - limits.stopM;
@@ -184,7 +188,9 @@ export function createPlanner(options: DrivingOptions): Planner {
       lowerTo(Math.max(0, wayM) / limits.timeToCollisionS, "obstacle ahead");
     }
     if (softM < horizonM) lowerTo(Math.max(CREEP_MPS, stoppingSpeed(softM - limits.stopM, limits.brakingMps2, reactionS)), "narrow");
-    lowerTo(Math.min(speedBesideMoving(curvature, nowMs), speedBesideMoving(curvatureOf(wheelsDeg), nowMs)), "something moves");
+    const besideMps = Math.min(speedBesideMoving(curvature, nowMs), speedBesideMoving(curvatureOf(wheelsDeg), nowMs));
+    evading = besideMps < speedMps - EVADE_MPS;
+    lowerTo(besideMps, "something moves");
     return hardM < horizonM ? wayM : Infinity;
   }
 
@@ -201,7 +207,7 @@ export function createPlanner(options: DrivingOptions): Planner {
   function pedals(speedMps: number, wayM: number, mayAccelerate: boolean): void {
     const required = requiredBraking(speedMps, wayM);
     const excess = speedMps - plan.speedMps;
-    if (required > limits.brakingMps2 * 1.25 || (plan.reason === "something moves" && excess > 0.3)) emergency = true;
+    if (required > limits.brakingMps2 * 1.25 || evading) emergency = true;
     else if (excess <= 0 && required < limits.brakingMps2) emergency = false;
     const wish = Math.max(-limits.brakingMps2, Math.min(limits.accelerationMps2, -SPEED_GAIN * excess));
     const braking = Math.max(-wish, required > 0.9 * limits.brakingMps2 ? required : 0, emergency ? limits.emergencyMps2 : 0);
@@ -217,6 +223,7 @@ export function createPlanner(options: DrivingOptions): Planner {
   /** Sees nothing: holds what it does for a moment, then stops. */
   function goBlind(nowMs: number, speedMps: number, why: string): void {
     wantedDeg = wheelsDeg;
+    evading = false;
     const forLong = nowMs - seenMs > trust.staleMs;
     const before = plan.brakePercent;
     plan.speedMps = forLong ? 0 : Math.min(plan.speedMps, speedMps);

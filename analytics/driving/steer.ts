@@ -16,6 +16,10 @@ const GAP_HABIT = 0.1;
 const ARC_GOAL_WEIGHT = 0.5;
 const ARC_HABIT = 0.08;
 
+/** While something comes into the way, room counts more than the goal: so much is added to the margin, and so much is left of the goal's weight. */
+const EVADING_M = 0.7;
+const EVADING_GOAL = 0.2;
+
 /** Where to steer. */
 export interface Steering {
   /** 1/m, left positive. */
@@ -27,8 +31,8 @@ export interface Steering {
 }
 
 export interface Steer {
-  /** Chooses by the ranges of the sensor and by the same as points. `horizonM` is how far it looks. */
-  choose(ranges: Float64Array, points: Points, goalDeg: number, speedMps: number, horizonM: number): Steering;
+  /** Chooses by the ranges of the sensor and by the same as points. `horizonM` is how far it looks; `evading` while something moves into the way. */
+  choose(ranges: Float64Array, points: Points, goalDeg: number, speedMps: number, horizonM: number, evading: boolean): Steering;
 }
 
 /** Follow the gap: every obstacle is widened by half the vehicle, then the farthest gap nearest to the goal is headed for on an arc that is free. */
@@ -74,7 +78,7 @@ export function createSteer({ sensor, vehicle, limits }: DrivingOptions, outline
   }
 
   return {
-    choose(ranges, points, goalDeg, speedMps, horizonM) {
+    choose(ranges, points, goalDeg, speedMps, horizonM, evading) {
       const reachM = Math.min(sensor.maxRangeM, horizonM + 5);
       widen(ranges, reachM);
       const gapDeg = chooseGap(goalDeg, reachM);
@@ -82,14 +86,15 @@ export function createSteer({ sensor, vehicle, limits }: DrivingOptions, outline
       const sharpest = Math.tan(vehicle.maxSteeringDeg * DEG) / vehicle.wheelbaseM;
       const most = Math.min(sharpest, limits.lateralMps2 / Math.max(1, speedMps * speedMps));
       const before = chosen.curvature;
+      const marginM = limits.marginM + (evading ? EVADING_M : 0);
+      const goalWeight = ARC_GOAL_WEIGHT * (evading ? EVADING_GOAL : 1);
       let best = -Infinity;
       for (let i = 0; i < CANDIDATES; i++) {
         const share = (2 * i) / (CANDIDATES - 1) - 1;
         // Finer in the middle, where most driving is done.
         const curvature = most * share * Math.abs(share);
-        const freeM = freeAlong(points, curvature, outline, limits.marginM, horizonM);
-        const score =
-          freeM / horizonM - (ARC_GOAL_WEIGHT * Math.abs(curvature - wished) + ARC_HABIT * Math.abs(curvature - before)) / sharpest;
+        const freeM = freeAlong(points, curvature, outline, marginM, horizonM);
+        const score = freeM / horizonM - (goalWeight * Math.abs(curvature - wished) + ARC_HABIT * Math.abs(curvature - before)) / sharpest;
         if (score <= best) continue;
         best = score;
         chosen.curvature = curvature;

@@ -39,19 +39,57 @@ const TURNS = 3;
 /** So many turns without the bytes having arrived is a lost connection. */
 const MOST_TURNS = 100_000;
 
-/** Distances as text, by the centimetre: a table has 360 of them, and there are 200 tables a second of simulated time. */
-const CENTIMETRES = Array.from({ length: 6001 }, (_, cm) => (cm / 100).toFixed(2));
+const ZERO = 0x30;
 
-function tableText(table: readonly number[]): string {
-  let text = "[";
-  for (const range of table) text += Number.isNaN(range) ? "nan " : `${CENTIMETRES[Math.round(range * 100)] ?? String(range)} `;
-  return `${text}]`;
+/** A frame as text, in one piece of memory: two tables of 360 distances for each 10 ms. */
+interface FrameText {
+  /** Good until the next call. */
+  of(frame: Frame): Buffer;
 }
 
-/** What is sent for a frame: nothing for what the sensors do not say. */
-export function frameText({ horizontal, vertical, speedMps, goalDeg, demandedMps }: Frame): string {
-  const tables = horizontal === undefined ? "" : `vertical=${tableText(vertical)}\nhorizontal=${tableText(horizontal)}\n`;
-  return `speed=${speedMps.toFixed(3)}\ndemanded_speed=${demandedMps.toFixed(2)}\n${tables}goal=${goalDeg.toFixed(2)}\n`;
+/** What is sent for a frame: nothing for what the sensors do not say. Distances by the centimetre; the goal comes last. */
+function createFrameText(): FrameText {
+  const bytes = Buffer.alloc(16_384);
+  let end = 0;
+
+  function put(text: string): void {
+    end += bytes.write(text, end, "latin1");
+  }
+
+  /** `12.34 ` */
+  function putDistance(metres: number): void {
+    if (Number.isNaN(metres)) {
+      put("nan ");
+      return;
+    }
+    const cm = Math.round(metres * 100);
+    const whole = Math.floor(cm / 100);
+    if (whole >= 10) bytes[end++] = ZERO + Math.floor(whole / 10);
+    bytes[end++] = ZERO + (whole % 10);
+    bytes[end++] = 0x2e;
+    bytes[end++] = ZERO + (Math.floor(cm / 10) % 10);
+    bytes[end++] = ZERO + (cm % 10);
+    bytes[end++] = 0x20;
+  }
+
+  function putTable(name: string, table: readonly number[]): void {
+    put(`${name}=[`);
+    for (const metres of table) putDistance(metres);
+    put("]\n");
+  }
+
+  return {
+    of({ horizontal, vertical, speedMps, goalDeg, demandedMps }) {
+      end = 0;
+      put(`speed=${speedMps.toFixed(3)}\ndemanded_speed=${demandedMps.toFixed(2)}\n`);
+      if (horizontal !== undefined) {
+        putTable("vertical", vertical);
+        putTable("horizontal", horizontal);
+      }
+      put(`goal=${goalDeg.toFixed(2)}\n`);
+      return bytes.subarray(0, end);
+    },
+  };
 }
 
 const RESTING: Frame = {
@@ -88,6 +126,7 @@ export async function startAgentSubject(decider: Decider): Promise<AgentSubject>
   const stream = await connectRaw(agent.addresses["analytics"] ?? "");
   const gateway = await connectRaw(agent.addresses["gateway"] ?? "");
   const watch = createPortWatch(CAR.wheelbaseM);
+  const text = createFrameText();
   const violations: string[] = [];
   let violationCount = 0;
   let goals = 0;
@@ -118,7 +157,7 @@ export async function startAgentSubject(decider: Decider): Promise<AgentSubject>
   }
 
   async function step(frame: Frame, pedals: Pedals | undefined): Promise<void> {
-    stream.send(frameText(frame));
+    stream.send(text.of(frame));
     await taken();
     clock.advanceNow(DT_S * 1000);
     await settled();

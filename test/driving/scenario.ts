@@ -131,15 +131,15 @@ export async function runScenario(options: ScenarioOptions, subject: Subject): P
     for (const mover of world.movers) mover.started ||= station >= mover.startsAtM;
     const moment = momentOf(car, world);
     history.push(moment);
-    frames.push(sensed(atS, station));
+    frames[step % (LATENCY_STEPS + 1)] = sensed(atS, station);
     watchMovers(world, seen, noticed, hidden, moment);
-    const frame = frames[Math.max(0, step - LATENCY_STEPS)] as Frame;
+    const frame = frames[Math.max(0, step - LATENCY_STEPS) % (LATENCY_STEPS + 1)] as Frame;
     const pedals: Pedals = { acceleratorPercent: 0, brakePercent: 0, steeringDeg: 0, fuelCut: false };
     await subject.step(frame, pedals);
-    commands.push(pedals);
+    commands[step % (DEAD_STEPS + 1)] = pedals;
     const { x, y } = car;
     for (const mover of world.movers) moveMover(mover, car, DT_S);
-    moveCar(car, commands[Math.max(0, step - DEAD_STEPS)] as Pedals, DT_S);
+    moveCar(car, commands[Math.max(0, step - DEAD_STEPS) % (DEAD_STEPS + 1)] as Pedals, DT_S);
     metres += Math.hypot(car.x - x, car.y - y);
     if (car.speedMps < 0.05) stoodS += DT_S;
     if (options.trace !== undefined && step % 10 === 0)

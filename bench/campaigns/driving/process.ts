@@ -1,0 +1,19 @@
+// One process of the campaign: is told its share, tells each outcome, then its result, and ends.
+import { runShare, type Share, type ShareResult } from "./share.ts";
+import type { Outcome } from "../../../test/driving/scenario.ts";
+
+/** What it tells. */
+export type Told = { readonly outcome: Outcome } | { readonly result: ShareResult };
+
+function tell(told: Told): void {
+  process.send?.(told);
+}
+
+process.once("message", (share: Share) => {
+  void runShare(share, (outcome) => {
+    tell({ outcome });
+  }).then((result) => {
+    tell({ result });
+    process.disconnect();
+  });
+});
