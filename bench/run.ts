@@ -11,6 +11,7 @@ const rows = await runSuite(
     queue: () => import("./suites/queue.ts"),
     eventnet: () => import("./suites/eventnet.ts"),
     connections: () => import("./suites/connections.ts"),
+    loop: () => import("./suites/loop.ts"),
   },
   process.argv.slice(2),
 );

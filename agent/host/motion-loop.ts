@@ -116,7 +116,7 @@ export function createMotionLoop(options: MotionLoopOptions): MotionLoop {
   function runDue(): void {
     for (const ticker of tickers) {
       const nowMs = clock.monotonicMs();
-      if (!ticker.cancelled && nowMs >= ticker.dueMs) run(ticker, nowMs);
+      if (!ticker.cancelled && !stopped && nowMs >= ticker.dueMs) run(ticker, nowMs);
     }
     findNext();
   }

@@ -252,6 +252,8 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
 
   async function closeDevice(one: Mounted): Promise<void> {
     mounted.delete(one.number);
+    // What its ticks still run into, now that its ports are gone, is no fault.
+    one.faulted = true;
     try {
       await one.device.close();
     } finally {

@@ -8,6 +8,7 @@ import {
   MODULE_CONTRACT,
   MOTION_LEASE,
   type DeviceContext,
+  type DeviceModule,
   type Driver,
   type SafeTarget,
 } from "../../agent/contract/device.ts";
@@ -438,6 +439,41 @@ t.test("a closed device ticks no more, gives back what it left open, and refuses
   t.equal(thread.sent.at(-1), "closed", "again is no harm");
 });
 
+t.test("what a device runs into while it closes is no fault, and a stopped thread does not tick", async (t) => {
+  const thread = rig();
+  let end: () => void = () => undefined;
+  let closing = false;
+  await thread.open({
+    open(context) {
+      context.every(10, () => {
+        if (closing) throw new Error("port is closed");
+        thread.done.push("tick");
+      });
+    },
+    close() {
+      closing = true;
+      return new Promise((resolve) => {
+        end = resolve;
+      });
+    },
+  });
+  thread.worker.receive({ kind: "close", device: 0 });
+  await thread.runSettling(50);
+  end();
+  await thread.runSettling(5);
+  t.strictSame(thread.sent, ["opened", "closed"]);
+
+  const stopped = rig();
+  await stopped.open({ open: (context) => void context.every(10, () => stopped.done.push("tick")) });
+  stopped.spend(20);
+  stopped.worker.receive({ kind: "stop" });
+  const ticks = stopped.done.length;
+  // The tick that is due goes first, as always; then nothing.
+  await stopped.runSettling(50);
+  t.ok(stopped.done.length <= ticks + 2);
+  t.equal(stopped.done.at(-1), "close");
+});
+
 t.test("a device that does not close says why", async (t) => {
   const thread = rig();
   await thread.open({
@@ -487,7 +523,7 @@ t.test("a stopped thread closes what is open, and the board", async (t) => {
 });
 
 t.test("drivers are found in the agent's modules and in those that are loaded", async (t) => {
-  const own = { name: "own", contract: MODULE_CONTRACT, drivers: [scriptedDriver({}, [])] };
+  const own: DeviceModule = { name: "own", contract: MODULE_CONTRACT, drivers: [scriptedDriver({}, [])] };
   const drivers = await loadDrivers([own], [new URL("./motion-module.ts", import.meta.url).href]);
   t.strictSame([...drivers.keys()], ["scripted", "mover"]);
   await t.rejects(loadDrivers([], ["file:///nowhere/module.js"]), { code: "IO", message: /cannot load file:\/\/\/nowhere\/module.js/ });
