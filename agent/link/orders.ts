@@ -12,6 +12,13 @@ export function functionNamed(args: readonly ByteString[]): string {
   return word.includes(".") || second === undefined ? word : `${word}.${second}`;
 }
 
+/** The order as the journal has it: what it is about, and in words. */
+export function orderText({ verb, args }: Request): { readonly subject: string; readonly text: string } {
+  if (verb !== "CLONE") return { subject: verb === "RESET" ? (args[0] ?? "") : "estop", text: `${verb} ${args[0] ?? ""}` };
+  const name = functionNamed(args);
+  return { subject: name.slice(0, Math.max(0, name.indexOf("."))), text: name };
+}
+
 /**
  * Whether the request changes what devices do, so that it must not be carried out when it comes late. The emergency stop is none: it may come late, but its
  * reset may not.

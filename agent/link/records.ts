@@ -65,6 +65,12 @@ export function createRecordWriter(): RecordWriter {
     return at;
   }
 
+  /** `claim` may change `bytes`, so it comes first everywhere. */
+  function code(value: number): void {
+    const at = claim(4);
+    bytes.writeUInt32LE(value, at);
+  }
+
   function text(value: string): void {
     const most = value.length * MAX_UTF8_BYTES;
     const at = claim(4 + most);
@@ -75,10 +81,10 @@ export function createRecordWriter(): RecordWriter {
 
   function newWord(value: string): void {
     if (value.length > KEPT_WORD_CHARACTERS) {
-      bytes.writeUInt32LE(UNKEPT, claim(4));
+      code(UNKEPT);
     } else {
       if (words.size === KEPT_WORDS) words.clear();
-      bytes.writeUInt32LE(NEW + words.size, claim(4));
+      code(NEW + words.size);
       words.set(value, words.size);
     }
     text(value);
@@ -93,7 +99,8 @@ export function createRecordWriter(): RecordWriter {
   }
 
   function tag(kind: number): void {
-    bytes[claim(1)] = kind;
+    const at = claim(1);
+    bytes[at] = kind;
   }
 
   function number(value: number): void {
@@ -112,8 +119,7 @@ export function createRecordWriter(): RecordWriter {
         newWord(value);
         return;
       }
-      const at = claim(4);
-      bytes.writeUInt32LE(known, at);
+      code(known);
     },
     value(value) {
       if (typeof value === "number") {

@@ -5,6 +5,7 @@ import { errorReply, textOf, type ByteString, type Caller, type Reply, type Requ
 import { bulk, blobMessage, createMessageParser, createReplyReader, messageOf } from "./messages.ts";
 import { createOpenCalls } from "./open-calls.ts";
 import { createOutbox } from "./outbox.ts";
+import { takeInput } from "./stream-input.ts";
 import type { Arrivals } from "./arrivals.ts";
 import type { CallerNumbers, Registered } from "./callers.ts";
 import type { EventIntake } from "./events.ts";
@@ -61,8 +62,9 @@ const AT_PARTS = 32;
 
 const OUTCOME_UNKNOWN = "the device host ended; whether it was carried out is not known";
 
-export function openLine({ stream, limits, arrivals, callers, mirror, intake, events }: LineOptions): Line {
+export function openLine({ stream: given, limits, arrivals, callers, mirror, intake, events }: LineOptions): Line {
   const parser = createMessageParser();
+  const stream = takeInput(given, onData);
   const replyOf = createReplyReader();
   const open = createOpenCalls();
   const atStepMs = limits.maxOrderAgeMs / AT_PARTS;
@@ -170,7 +172,7 @@ export function openLine({ stream, limits, arrivals, callers, mirror, intake, ev
     }
   }
 
-  stream.on("data", (chunk: Uint8Array) => {
+  function onData(chunk: Uint8Array): void {
     if (ended) return;
     try {
       for (const message of parser.push(chunk)) take(message);
@@ -179,7 +181,8 @@ export function openLine({ stream, limits, arrivals, callers, mirror, intake, ev
       const { message } = toAgentError(thrown);
       end(new AgentError("IO", `the device host sent what cannot be understood: ${message}`, { cause: thrown }));
     }
-  });
+  }
+
   stream.on("error", (error) => end(new AgentError("IO", `the device host is gone: ${error.message}`, { cause: error })));
   stream.on("end", () => end(new AgentError("IO", "the device host has ended")));
   stream.on("close", () => end(new AgentError("IO", "the device host has ended")));

@@ -1,15 +1,25 @@
 import type { Duplex } from "node:stream";
 
 import { AgentError, toAgentError } from "../contract/errors.ts";
-import { errorReply, textOf, type ByteString, type Permits, type Reply, type Request, type Service } from "../contract/request.ts";
+import {
+  errorReply,
+  textOf,
+  type ByteString,
+  type Figures,
+  type Permits,
+  type Reply,
+  type Request,
+  type Service,
+} from "../contract/request.ts";
 import { isPending } from "../contract/value.ts";
 import { createCallerTable, type HostCaller } from "./callers.ts";
 import { createEventFeed } from "./events.ts";
 import { LINK_LIMITS, type LinkLimits } from "./limits.ts";
 import { blobMessage, bulk, createMessageParser, createReplyWriter, messageOf } from "./messages.ts";
 import { createHostMirror } from "./mirror.ts";
-import { functionNamed, isOrder } from "./orders.ts";
+import { isOrder, orderText } from "./orders.ts";
 import { createOutbox } from "./outbox.ts";
+import { takeInput } from "./stream-input.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
 import type { EventKind, Journal } from "../contract/journal.ts";
 import type { Log } from "../contract/log.ts";
@@ -49,6 +59,7 @@ export interface HostLink {
   doing(text: string | undefined): void;
   /** `status` may have changed; it is looked at every second without it. */
   statusChanged(): void;
+  figures(): Figures;
   close(): void;
 }
 
@@ -67,8 +78,9 @@ const NO_REQUESTS: readonly Request[] = [];
 
 /** Begins to answer what comes over `stream`; the first message says with what to start. */
 export function serveHost(options: ServeHostOptions): HostLink {
-  const { stream, clock, journal, limits = LINK_LIMITS } = options;
+  const { clock, log, journal, limits = LINK_LIMITS } = options;
   const parser = createMessageParser();
+  const stream = takeInput(options.stream, onData);
   const textOfReply = createReplyWriter();
   const callers = createCallerTable(options.permitsFor);
   const feed = createEventFeed(journal, () => outbox.flushLater());
@@ -160,7 +172,11 @@ export function serveHost(options: ServeHostOptions): HostLink {
   }
 
   async function stop(): Promise<void> {
-    await options.onStop();
+    try {
+      await options.onStop();
+    } catch (error) {
+      log.error({ err: error }, `stopping failed: ${toAgentError(error).message}`);
+    }
     outbox.add(messageOf("STOPPED"));
   }
 
@@ -168,15 +184,10 @@ export function serveHost(options: ServeHostOptions): HostLink {
   function tooLate(request: Request, caller: HostCaller): Reply | undefined {
     const ageMs = clock.monotonicMs() - sentMs;
     if (ageMs <= limits.maxOrderAgeMs || !isOrder(request, options.reads)) return undefined;
-    const name = request.verb === "CLONE" ? functionNamed(request.args) : `${request.verb} ${request.args[0] ?? ""}`;
-    const age = Math.round(ageMs);
-    journal.record("refuse", name.split(/[. ]/)[0] ?? "", caller.name, `${name}: STALE`, caller.cause);
-    return errorReply(
-      new AgentError(
-        "STALE",
-        `${name} was on its way for ${age} ms, more than the ${limits.maxOrderAgeMs} ms an order may be; send it again`,
-      ),
-    );
+    const { subject, text } = orderText(request);
+    const age = `${Math.round(ageMs)} ms, more than the ${limits.maxOrderAgeMs} ms an order may be`;
+    journal.record("refuse", subject, caller.name, `${text}: STALE`, caller.cause);
+    return errorReply(new AgentError("STALE", `${text} was on its way for ${age}; send it again`));
   }
 
   function call(from: string, words: readonly ByteString[]): void {
@@ -262,13 +273,14 @@ export function serveHost(options: ServeHostOptions): HostLink {
     else stream.resume();
   }
 
-  stream.on("data", (chunk: Uint8Array) => {
+  function onData(chunk: Uint8Array): void {
     if (ended) return;
     const came = parser.push(chunk);
     backlog = next < backlog.length ? [...backlog.slice(next), ...came] : came;
     next = 0;
     goOn();
-  });
+  }
+
   stream.on("error", (error) => lose(new AgentError("IO", `the front is gone: ${error.message}`, { cause: error })));
   stream.on("end", () => lose(new AgentError("IO", "the front has ended")));
   stream.on("close", () => lose(new AgentError("IO", "the front has ended")));
@@ -282,6 +294,7 @@ export function serveHost(options: ServeHostOptions): HostLink {
       statusDueMs = 0;
       outbox.flushLater();
     },
+    figures: () => ({ calls: number, beats, callers: callers.count, events_lost: feed.lost }),
     close,
   };
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { duplexPair, type Duplex } from "node:stream";
 
 import { compilePermits } from "../../agent/access/permits.ts";
@@ -10,6 +11,19 @@ import type { Eventually } from "../../agent/contract/value.ts";
 import { createVariableStore, type VariableStore } from "../../analytics/store.ts";
 import { createFakeClock, settled, type FakeClock } from "../helpers/fake-clock.ts";
 import { createFakeLog, type FakeLog } from "../helpers/fake-log.ts";
+
+/** The clock of a process that can stand still: time passes, its timers do not run. */
+export function createStoppableClock(): FakeClock & { stand(ms: number): void } {
+  const clock = createFakeClock();
+  let stoodMs = 0;
+  return {
+    ...clock,
+    monotonicMs: () => clock.monotonicMs() + stoodMs,
+    stand(ms) {
+      stoodMs += ms;
+    },
+  };
+}
 
 /** What a scripted device host was asked: `CLONE lamp.on by ada 100/100`. */
 export interface Asked {
@@ -30,6 +44,8 @@ export interface Side {
 
 export interface Front extends Side {
   readonly host: RemoteHost<Status>;
+  /** Asks at once. */
+  readonly call: (request: Request, by?: Caller) => Promise<Reply>;
 }
 
 export interface Host extends Side {
@@ -42,7 +58,11 @@ export interface Host extends Side {
   status: Status;
 }
 
-export const caller: Caller = { name: "ada", priority: 100, maxPriority: 255, address: "10.0.0.1", signal: new AbortController().signal };
+/** One connection's, used by many tests at once. */
+const { signal } = new AbortController();
+setMaxListeners(0, signal);
+
+export const caller: Caller = { name: "ada", priority: 100, maxPriority: 255, address: "10.0.0.1", signal };
 
 export function ask(...words: string[]): Request {
   const [verb = "", ...args] = words;
@@ -67,7 +87,8 @@ function createSide(clock: FakeClock): Side {
 
 export function createFront(clock: FakeClock, options: Partial<RemoteHostOptions> = {}): Front {
   const side = createSide(clock);
-  return { ...side, host: createRemoteHost<Status>({ ...side, clock, ...options }) };
+  const host = createRemoteHost<Status>({ ...side, clock, ...options });
+  return { ...side, host, call: async (request, by = caller) => host.handle(request, by) };
 }
 
 export function createHost(clock: FakeClock, stream: Duplex, options: Partial<ServeHostOptions> = {}): Host {
@@ -106,7 +127,15 @@ export interface Pair {
   readonly frontEnd: Duplex;
   readonly hostEnd: Duplex;
   /** Both have handled everything. */
-  quiet(): Promise<void>;
+  readonly quiet: () => Promise<void>;
+}
+
+/** Two ends of one stream; as with sockets, one that is closed closes the other. */
+export function createStreams(): [Duplex, Duplex] {
+  const [one, other] = duplexPair();
+  one.on("close", () => other.destroy());
+  other.on("close", () => one.destroy());
+  return [one, other];
 }
 
 /** Both ends, ready, in one process. */
@@ -114,7 +143,7 @@ export async function createPair(
   options: { readonly front?: Partial<RemoteHostOptions>; readonly host?: Partial<ServeHostOptions>; readonly clock?: FakeClock } = {},
 ): Promise<Pair> {
   const clock = options.clock ?? createFakeClock();
-  const [frontEnd, hostEnd] = duplexPair();
+  const [frontEnd, hostEnd] = createStreams();
   const front = createFront(clock, options.front);
   const host = createHost(clock, hostEnd, options.host);
   await front.host.attach(frontEnd, "begin");
