@@ -1,0 +1,215 @@
+// Devices on the kernel's own ports: what the chips' registers and the lines say while a supervisor drives them by the machine's clock.
+import { execFileSync } from "node:child_process";
+import { setImmediate as turn } from "node:timers/promises";
+import t from "tap";
+
+import { boardDefinitionSchema } from "../../agent/contract/board-definition.ts";
+import { createFakeLog } from "../helpers/fake-log.ts";
+import { createJournal } from "../../agent/host/journal.ts";
+import { createLinuxBoard } from "../../drivers/board/linux/linux-board.ts";
+import { createSystemClock } from "../../agent/clock.ts";
+import { createVariableStore } from "../../analytics/store.ts";
+import { gpio } from "../../drivers/gpio/index.ts";
+import { openHost } from "../../agent/host/host.ts";
+import * as world from "./world.ts";
+import type { DeviceSpec } from "../../agent/contract/device.ts";
+import type { Value } from "../../agent/contract/value.ts";
+
+const KERNELS = 0x40;
+const OWN = 0x41;
+const EXPANDER = 0x20;
+const METER = 0x44;
+const COMPASS = 0x0d;
+
+/** OFF register of channel 0, low and high byte (PCA9685 data sheet, 7.3.3). */
+const OFF_LOW = 0x08;
+const OFF_HIGH = 0x09;
+
+world.loadI2cBus([KERNELS, OWN, EXPANDER, METER, COMPASS]);
+const kernels = world.addPwmChip(KERNELS);
+const own = world.stubChip(OWN);
+const expander = world.stubChip(EXPANDER);
+const compass = world.stubChip(COMPASS);
+const clock = createSystemClock();
+
+/** This board's one processor may be somebody else's for a while. */
+const definition = boardDefinitionSchema.parse({ name: "virtual", i2c: { limitMs: 5000 } });
+
+/** A word with the high byte first, as the meter has them: the bus's words have the low one first. */
+function setMeter(register: number, word: number): void {
+  const swapped = ((word & 0xff) << 8) | (word >> 8);
+  execFileSync("i2cset", ["-f", "-y", "0", String(METER), String(register), String(swapped), "w"]);
+}
+
+/** A host with these devices on the kernel's ports. */
+async function openDevices(devices: Readonly<Record<string, Readonly<Record<string, unknown>>>>) {
+  const log = createFakeLog();
+  const variables = createVariableStore({
+    clock,
+    limits: { maxVariables: 100, maxVariableBytes: 1000 },
+    declared: {},
+    defaultStaleMs: 3_600_000,
+  });
+  const specs = Object.entries(devices).map(([id, { driver: name, leaseMs, ...options }]): DeviceSpec => {
+    const driver = gpio.drivers.find((candidate) => candidate.name === name);
+    if (driver === undefined) throw new Error(`no driver ${String(name)}`);
+    const policy = {
+      enabled: true,
+      leaseMs: Number(leaseMs ?? 5000),
+      onLoss: "safe",
+      onExit: "safe",
+      exclusive: false,
+      callMs: 20_000,
+    } as const;
+    return { id, driver, options: driver.options.parse(options), policy };
+  });
+  const board = await createLinuxBoard({ definition, log });
+  const host = await openHost({ node: "virtual", specs, board, clock, variables, journal: createJournal(clock), log });
+  const caller = { name: "test", priority: 100, signal: new AbortController().signal };
+  return {
+    variable: (name: string) => variables.get(name)?.value,
+    async call(name: string, ...args: readonly (string | number | boolean)[]): Promise<Value> {
+      const reply = await host.handle({ verb: "CLONE", args: [name, ...args.map(String)] }, caller);
+      if (reply.kind === "value") return reply.value;
+      throw reply.kind === "error" ? reply.error : new Error(reply.text);
+    },
+    async faultOf(id: string): Promise<string> {
+      const reply = await host.handle({ verb: "DESCRIBE", args: [id] }, caller);
+      return JSON.stringify(reply);
+    },
+    async stop(): Promise<void> {
+      await host.stop();
+      await board.close();
+    },
+  };
+}
+
+t.test("a servo on the kernel's PCA9685 is silent, turns, and has no pulse when its lease is over", async (t) => {
+  const devices = await openDevices({ pan: { driver: "servo", pwm: { chip: kernels.chip, channel: 0 }, leaseMs: 2000 } });
+  t.equal(kernels.onTicks(0), 0);
+  t.equal(await devices.call("pan.angle", 0), 0);
+  t.equal((kernels.register(OFF_HIGH) << 8) | kernels.register(OFF_LOW), 0x0134, "1.5 ms of 20 ms");
+  await world.until("the lease to end", () => kernels.onTicks(0) === 0);
+  t.equal(devices.variable("pan.attached"), false);
+  t.equal(await devices.call("pan.angle", 500), 90);
+  t.equal(kernels.onTicks(0), 512, "2.5 ms of 20 ms: the end of its range");
+  await devices.stop();
+  t.equal(kernels.onTicks(0), 0);
+});
+
+t.test("a camera head on a PCA9685 that the agent drives itself goes where it is told, step by step, and lets go", async (t) => {
+  own.clear();
+  const axis = (channel: number): Record<string, unknown> => ({
+    pwm: { pca9685: { bus: 0, address: OWN, channel } },
+    startDeg: 0,
+    maxDegPerS: 500,
+  });
+  const devices = await openDevices({ camera: { driver: "pan-tilt", pan: axis(0), tilt: axis(1) } });
+  t.same([own.onTicks(0), own.onTicks(1)], [0, 0]);
+  t.same(await devices.call("camera.look", 45, -45), { panDeg: 45, tiltDeg: -45 });
+  await world.until("the head to arrive", () => devices.variable("camera.moving") === false);
+  t.same([devices.variable("camera.pan"), devices.variable("camera.tilt")], [45, -45]);
+  await world.until("the last step to be in the chip", () => own.onTicks(0) === 410 && own.onTicks(1) === 205);
+  t.equal(await devices.call("camera.detach"), false);
+  t.same([own.onTicks(0), own.onTicks(1)], [0, 0]);
+  await devices.call("camera.home");
+  await devices.stop();
+  t.same([own.onTicks(0), own.onTicks(1)], [0, 0]);
+});
+
+t.test("a motor's inputs and duty go forward, back by way of nothing, and off", async (t) => {
+  const pwm = { chip: kernels.chip, channel: 3 };
+  const devices = await openDevices({
+    left: { driver: "motor", in1: "GPIO5", in2: "GPIO6", pwm, frequencyHz: 50, slewPercentPerS: 10_000, brakeInputs: "high" },
+  });
+  const state = (): readonly unknown[] => [world.level("GPIO5"), world.level("GPIO6"), kernels.onTicks(3)];
+  t.same(state(), [false, false, 0]);
+  t.equal(await devices.call("left.speed", 50), 50);
+  await world.until("it to turn forward", () => kernels.onTicks(3) === 2048);
+  t.same(state(), [true, false, 2048]);
+  t.equal(await devices.call("left.speed", -25), -25);
+  await world.until("it to turn backward", () => kernels.onTicks(3) === 1024);
+  t.same(state(), [false, true, 1024]);
+  t.equal(await devices.call("left.brake"), 0);
+  t.same(state(), [true, true, 4096]);
+  await devices.stop();
+  t.same(state(), [false, false, 0]);
+});
+
+t.test("an expander sets levels before directions, reads inputs, and is a fault by name when it forgets", async (t) => {
+  expander.clear();
+  expander.setRegister(3, 0xff);
+  const outputs = { pump: { line: 0 }, horn: { line: 1, activeLow: true } };
+  const inputs = { door: { line: 7 } };
+  const devices = await openDevices({
+    box: { driver: "expander", chip: "pca9534", bus: 0, address: EXPANDER, outputs, inputs, faultAfter: 1 },
+  });
+  t.same([expander.register(1), expander.register(3)], [0b10, 0b1111_1100]);
+  t.equal(await devices.call("box.set", "pump", true), true);
+  t.equal(expander.register(1), 0b11);
+  expander.setRegister(0, 0x80);
+  await world.until("the input to be read", () => devices.variable("box.door") === true);
+  expander.setRegister(3, 0xff);
+  let shown = "";
+  for (let i = 0; i < 1000 && !shown.includes("holds directions"); i++) {
+    shown = await devices.faultOf("box");
+    await turn();
+  }
+  t.match(shown, /pca9534 at i2c 0:0x20 holds directions 11111111/);
+  await world.until("it to be safe again", () => expander.register(1) === 0b10 && expander.register(3) === 0b1111_1100);
+  await devices.stop();
+});
+
+t.test("a meter and a compass are read by their registers", async (t) => {
+  setMeter(2, (3000 << 3) | 2);
+  setMeter(1, 1000);
+  setMeter(4, 1024);
+  setMeter(3, 300);
+  compass.clear();
+  compass.setRegister(6, 1);
+  // 3600 counts to the left: the sensor points to the east.
+  compass.setRegister(2, 0x10);
+  compass.setRegister(3, 0x0e);
+  const devices = await openDevices({
+    battery: { driver: "ina219", bus: 0, address: METER },
+    nose: { driver: "compass", bus: 0 },
+  });
+  await world.until("the first readings", () => devices.variable("battery.ok") === true && devices.variable("nose.ok") === true);
+  t.equal(devices.variable("battery.voltage"), 12);
+  t.ok(Math.abs(Number(devices.variable("battery.current")) - 0.1) < 0.0001);
+  t.equal(devices.variable("nose.heading"), 90);
+  t.equal(devices.variable("nose.field"), 30);
+  await devices.stop();
+});
+
+t.test("a distance comes from the kernel's stamps of the echo, whenever they are read", async (t) => {
+  world.drive("GPIO24", false);
+  const devices = await openDevices({
+    front: { driver: "ultrasonic", trigger: "GPIO23", echo: "GPIO24", samples: 1, periodMs: 2000, maxM: 6, faultAfter: 1000 },
+  });
+  async function triggered(): Promise<void> {
+    while (!world.level("GPIO23")) await turn();
+    while (world.level("GPIO23")) await turn();
+  }
+  let lowM = 0;
+  let highM = Infinity;
+  // The board's one processor may be away during an echo, which is then longer than anything that is measured.
+  for (let tries = 0; tries < 20 && devices.variable("front.ok") !== true; tries++) {
+    await triggered();
+    const beforeRise = process.hrtime.bigint();
+    world.drive("GPIO24", true);
+    const afterRise = process.hrtime.bigint();
+    const endNs = afterRise + 8_000_000n;
+    while (process.hrtime.bigint() < endNs) await turn();
+    const beforeFall = process.hrtime.bigint();
+    world.drive("GPIO24", false);
+    const afterFall = process.hrtime.bigint();
+    lowM = (Number(beforeFall - afterRise) / 2e9) * 343.42;
+    highM = (Number(afterFall - beforeRise) / 2e9) * 343.42;
+    const before = devices.variable("front.status");
+    for (let i = 0; i < 200 && devices.variable("front.status") === before; i++) await turn();
+  }
+  const measuredM = Number(devices.variable("front.distance"));
+  t.ok(measuredM >= lowM && measuredM <= highM, `${lowM} <= ${measuredM} <= ${highM}`);
+  await devices.stop();
+});
