@@ -19,6 +19,7 @@ const HOST_TESTS = ["test/host/lease.test.ts", "test/host/supervisor.test.ts"];
 const HOST_TARGETS: readonly MutationTarget[] = [
   { file: "agent/host/lease.ts", tests: HOST_TESTS },
   { file: "agent/host/supervisor.ts", tests: HOST_TESTS },
+  { file: "agent/host/supervisor-refusal.ts", tests: HOST_TESTS },
 ];
 
 /** What may be written to a vehicle, and when. */
