@@ -53,7 +53,7 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
 
   let phase: Phase = "silent";
   let reason = "not armed yet";
-  /** Nothing was asked of it yet: what the ports did before is not known. */
+  /** Just opened: what the vehicle was doing is not known. */
   let fresh = true;
   let lastMs = clock.monotonicMs();
   let armedMs = -Infinity;
@@ -287,7 +287,7 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
     },
     failsafe(to) {
       if (to === "off") return goSilent("switched off");
-      // Stopped and silent it was left alone on purpose. Before anything was asked of it nobody knows what the ports did.
+      // Silent, it is left alone on purpose: whoever sits in it drives. Just opened, it may be rolling from what an earlier process did.
       if (phase === "silent" && !fresh) return undefined;
       if (phase === "held") return ports.force(driveNow(), clock.monotonicMs());
       return goSafe(phase === "stopping" ? reason : "nobody drives");
@@ -296,6 +296,7 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
       const stepMs = nowMs - lastMs;
       lastMs = nowMs;
       overruns += missed;
+      fresh = false;
       if (phase === "silent") return;
       advance(nowMs, stepMs, missed);
       ports.write(driveNow(), nowMs);

@@ -60,10 +60,16 @@ export const gcbafOptionsSchema = z
     speed: variableNameSchema.optional().describe("variable that holds the measured speed, m/s"),
     measuredGear: variableNameSchema.optional().describe("variable that holds the gear that is engaged: P, R, N, D or a number"),
     streamHz: z.number().min(2).max(1000).default(10).describe("nominal rate of the commands, hertz"),
+    atStart: z
+      .enum(["silent", "stop"])
+      .default("silent")
+      .describe(
+        "what is driven before it is first armed: nothing, or it is braked and held, as a vehicle without a driver should be after a crash",
+      ),
     whenDisarmed: z
       .enum(["hold", "silent"])
       .default("hold")
-      .describe("what is driven once the vehicle was stopped: the safe values, or nothing. Before it was first armed nothing is"),
+      .describe("what is driven once the vehicle was stopped: the safe values, or nothing"),
     limits: pedalLimitsSchema.prefault({}),
   })
   .refine(({ limits, brake }) => limits.brakePressedPercent <= (100 * limits.decelerationMps2) / brake.fullMps2, {

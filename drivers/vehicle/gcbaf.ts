@@ -36,7 +36,9 @@ export const gcbafDriver = defineDriver({
   open: (context, options) =>
     openAll(async (keep) => {
       const ports = keep(await openGcbafPorts(context, options));
-      return createGcbaf(context, options, ports);
+      const device = createGcbaf(context, options, ports);
+      if (options.atStart === "stop") await device.failsafe?.("safe");
+      return device;
     }),
 });
 

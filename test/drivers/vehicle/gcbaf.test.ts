@@ -345,7 +345,7 @@ t.test("a gear that may no longer be changed when its turn comes is not", async 
   t.equal(rig.pulseUs(CHANNELS.gear), POSITIONS.N, "and it is forgotten");
 });
 
-t.test("told to go safe before anything was asked of it, it drives the safe values: nobody knows what the ports did", async (t) => {
+t.test("told to go safe just after it was opened, it stops the vehicle: nobody knows what it was doing", async (t) => {
   const rig = await openCar({ ...FUEL, ...GEAR, ...CLUTCH });
   void rig.device.failsafe?.("safe");
   t.equal(rig.pulseUs(CHANNELS.accelerator), 1000);
@@ -359,7 +359,24 @@ t.test("told to go safe before anything was asked of it, it drives the safe valu
   t.equal(brake(rig) > 20, true, "going safe again changes nothing");
 });
 
+t.test("it may be told to stop the vehicle when it opens", async (t) => {
+  const rig = await openCar({ ...FUEL, ...GEAR, atStart: "stop" });
+  t.equal(rig.pulseUs(CHANNELS.accelerator), 1000);
+  rig.run(30_000);
+  t.match(rig.call("state"), { phase: "held", gear: "N", fuel: "cut", reason: "nobody drives" });
+  t.ok(brake(rig) > 20);
+  t.equal(
+    arm(rig, () => drive(rig, 0, 30)),
+    true,
+  );
+});
+
 t.test("left alone on purpose it stays silent when it is told to go safe", async (t) => {
+  const open = await openCar(FUEL);
+  open.tick();
+  void open.device.failsafe?.("safe");
+  open.run(1000);
+  t.equal(open.pulseUs(CHANNELS.brake), 0, "it was opened, and nobody armed it");
   for (const leave of ["disarm", "fuel"]) {
     const rig = await openCar(FUEL);
     t.ok(["cut", false].includes(rig.call(leave, leave === "fuel" ? { fuel: "cut" } : {}) as string | boolean));
