@@ -221,7 +221,7 @@ t.test("whatever the shunt, the registers hold the largest current and give it b
       return (
         setup.calibration <= 0xfffe &&
         current <= 0x8000 &&
-        Math.abs(reading.currentA - maxCurrentA) <= maxCurrentA / 1000 + setup.currentLsbA
+        Math.abs(reading.currentA - maxCurrentA) <= maxCurrentA / 1000 + setup.currentLsbA + 1e-6
       );
     }),
   );
