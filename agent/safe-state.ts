@@ -4,6 +4,7 @@ import { within } from "./host/time-limit.ts";
 import type { Board } from "./contract/board.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { DeviceSpec } from "./contract/device.ts";
+import type { I2cRef } from "./contract/i2c.ts";
 import type { Log } from "./contract/log.ts";
 import type { Variables } from "./contract/variable.ts";
 import type { DeviceSafety, SafeReport } from "./keeper/safe-report.ts";
@@ -13,7 +14,7 @@ export interface SafeStateOptions {
   readonly openBoard: () => Promise<Board>;
   readonly clock: Clock;
   readonly log: Log;
-  /** Time the board has, and then each device, milliseconds. */
+  /** Time each device has once the board is open, milliseconds. */
   readonly limitMs: number;
 }
 
@@ -23,13 +24,39 @@ export const SETUP_FILE = "devices.json";
 /** Ports are given back in this time or not at all. */
 const RELEASE_MS = 500;
 
+/** Opening the board is waited for longer than a device: without it nothing can be done, and it may have to be loaded first. */
+const BOARD_MS = 10_000;
+
+/** How claims name a chip on a bus: `i2c 1:0x40`, `pwm pca9685@1:0x40:3`. */
+const I2C_CLAIM = /(?:^i2c |pca9685@)([^:]+):(0x[0-9a-f]+)/i;
+
+/** The lowest address a chip may have. */
+const FIRST_ADDRESS = 0x08;
+
 /**
- * Loads what `writeSafeStates` will need, and finds out whether the board can be opened, without holding a port afterwards. Called before there is need:
+ * Loads what `writeSafeStates` will need, and finds out whether the board can be opened; the devices' own ports are left alone. Called before there is need:
  * loading takes longer than writing.
  */
-export async function prepareSafeStates({ openBoard }: Pick<SafeStateOptions, "openBoard">): Promise<void> {
+export async function prepareSafeStates({ specs, openBoard }: Pick<SafeStateOptions, "specs" | "openBoard">): Promise<void> {
   const board = await openBoard();
-  await board.close();
+  try {
+    const chips = specs.flatMap(({ driver, options }) => driver.claims(options)).flatMap(chipOf);
+    const [first] = chips;
+    if (first === undefined) return;
+    // Nothing is sent to it: it is opened only to have the bus's code loaded, and the chips themselves are in use.
+    let address = FIRST_ADDRESS;
+    while (chips.some((chip) => chip.address === address)) address += 1;
+    const unused = await board.openI2c("safe-state", { bus: first.bus, address });
+    unused.close();
+  } finally {
+    await board.close();
+  }
+}
+
+function chipOf(claim: string): readonly I2cRef[] {
+  const [, bus, address] = I2C_CLAIM.exec(claim) ?? [];
+  if (bus === undefined) return [];
+  return [{ bus: /^\d+$/.test(bus) ? Number(bus) : bus, address: Number(address) }];
 }
 
 /**
@@ -68,7 +95,7 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
 
   async function openAndWrite(): Promise<readonly DeviceSafety[]> {
     try {
-      const fresh = await within(clock, limitMs, "opening the board", options.openBoard());
+      const fresh = await within(clock, BOARD_MS, "opening the board", options.openBoard());
       board = fresh;
       return await Promise.all(specs.map((spec) => makeSafe(fresh, spec)));
     } catch (thrown) {

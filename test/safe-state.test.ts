@@ -13,6 +13,7 @@ import {
   type DevicePolicy,
   type DeviceSpec,
 } from "../agent/contract/device.ts";
+import { i2cText } from "../agent/contract/i2c.ts";
 import { gpio } from "../drivers/gpio/index.ts";
 import { lineRef, type Board } from "../agent/contract/board.ts";
 import { safetyText } from "../agent/keeper/safe-report.ts";
@@ -249,12 +250,49 @@ t.test("ports that cannot be given back are given up after their time, and said"
   t.strictSame(on.log.lines, ["warn throwing did not close: no", "warn giving the ports back took longer than 500 ms"]);
 });
 
-t.test("preparing opens no port and says what is in the way", async (t) => {
-  const calls: string[] = [];
-  const board = { close: async () => void calls.push("close") } as unknown as Board;
-  await prepareSafeStates({ openBoard: () => Promise.resolve(board) });
-  t.strictSame(calls, ["close"]);
-  await t.rejects(prepareSafeStates({ openBoard: () => Promise.reject(new AgentError("DENIED", "no")) }), { code: "DENIED" });
+t.test("preparing opens none of the devices' ports, and says what is in the way", async (t) => {
+  const opened: string[] = [];
+  function board(): Board {
+    const sim = createSimBoard({ clock: createFakeClock() });
+    return {
+      ...sim,
+      openI2c(owner, ref) {
+        opened.push(`${owner} ${i2cText(ref)}`);
+        return sim.openI2c(owner, ref);
+      },
+      close: async () => void opened.push("close"),
+    };
+  }
+  const openBoard = () => Promise.resolve(board());
+  const onChip = (id: string, address: number) => spec(id, "light", { pwm: { pca9685: { bus: 1, address, channel: 0 } } });
+  await prepareSafeStates({ specs: [spec("lamp", "light", { line: "GPIO17" })], openBoard });
+  t.strictSame(opened.splice(0), ["close"]);
+  await prepareSafeStates({ specs: [onChip("fan", 0x40), onChip("low", 0x08)], openBoard });
+  t.strictSame(opened.splice(0), ["safe-state i2c 1:0x09", "close"], "an address no device has");
+  await t.rejects(prepareSafeStates({ specs: [], openBoard: () => Promise.reject(new AgentError("DENIED", "no")) }), { code: "DENIED" });
+  const failing = () => Promise.resolve({ ...board(), openI2c: () => Promise.reject(new AgentError("UNKNOWN", "no bus")) });
+  await t.rejects(prepareSafeStates({ specs: [onChip("fan", 0x40)], openBoard: failing }), { code: "UNKNOWN" });
+  t.strictSame(opened, ["close"]);
+});
+
+t.test("a bus is found by its adapter's name as well, and a board that does not open is given up", async (t) => {
+  const opened: unknown[] = [];
+  const sim = createSimBoard({ clock: createFakeClock() });
+  const board: Board = {
+    ...sim,
+    openI2c(_owner, ref) {
+      opened.push(ref.bus);
+      return Promise.reject(new AgentError("UNKNOWN", "no bus"));
+    },
+  };
+  const fan = spec("fan", "light", { pwm: { pca9685: { bus: "i2c-gpio", channel: 0 } } });
+  await t.rejects(prepareSafeStates({ specs: [fan], openBoard: () => Promise.resolve(board) }), { code: "UNKNOWN" });
+  t.strictSame(opened, ["i2c-gpio"]);
+  const on = scene(t, [fan]);
+  const writing = writeSafeStates({ ...on, openBoard: () => new Promise<Board>(() => undefined) });
+  await on.clock.advance(10_000);
+  const { devices } = await writing;
+  t.strictSame(devices.map(safetyText), ["fan is NOT safe: TIMEOUT opening the board took longer than 10000 ms"]);
 });
 
 const SWEPT = [

@@ -18,20 +18,22 @@ import type { CliIo } from "./io.ts";
 export interface SafeStateCommandOptions {
   readonly config?: string;
   readonly state?: string;
+  /** Seconds the ports are held afterwards. */
+  readonly hold?: number;
 }
 
 /** What is made safe: as much of the agent's set-up as that needs. */
 type Setup = Pick<DeviceSetup, "board" | "devices">;
 
-/** Time one device has to be made safe, and the board to be opened, milliseconds. */
-const LIMIT_MS = 1000;
+/** Time one device has to be made safe, milliseconds. */
+const LIMIT_MS = 2000;
 
 /** A port may keep the process alive, and closing it would undo what it was opened for. */
 const LINGER_MS = 100;
 
 /**
- * `virgo safe-state`: takes every device to its safe state, for when no agent is there to do it; one line per device. The ports are left as they are then:
- * a PWM channel keeps its duty cycle, a line what its kernel driver leaves it.
+ * `virgo safe-state`: takes every device to its safe state, for when no agent is there to do it; one line per device. With `hold` it stays that long, for
+ * what takes its time to come to a stop. The ports are left as they are then: a PWM channel keeps its duty cycle, a line what its kernel driver leaves it.
  * What is made safe is what the agent was last started with, as its state folder tells, unless a configuration is named.
  * As `ExecStopPost` of a service that ended in order it does nothing: every device is in its exit state.
  */
@@ -52,11 +54,20 @@ export async function safeStateCommand(
   const alive = setInterval(() => undefined, LIMIT_MS);
   try {
     const code = await makeSafe(setup, io, modules);
+    await untilOver((options.hold ?? 0) * 1000, io);
     setTimeout(() => exit(code), LINGER_MS).unref();
     return code;
   } finally {
     clearInterval(alive);
   }
+}
+
+function untilOver(holdMs: number, { clock, stop }: CliIo): Promise<void> {
+  if (holdMs === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    stop.addEventListener("abort", () => resolve());
+    clock.after(holdMs, resolve);
+  });
 }
 
 async function makeSafe(setup: Setup, io: CliIo, modules: readonly DeviceModule[]): Promise<number> {

@@ -30,16 +30,3 @@ export const keeperSchema = z
   });
 
 export type KeeperOptions = z.output<typeof keeperSchema>;
-
-/** The machine's watchdog, which is left alone where this is not configured. */
-export const watchdogSchema = z.strictObject({
-  device: z.string().regex(/^\//, { error: "a watchdog is named by its device, for example /dev/watchdog0" }).default("/dev/watchdog0"),
-  timeoutS: z
-    .int()
-    .min(2)
-    .max(3600)
-    .default(15)
-    .describe("the machine restarts when the control loop stands still this long; 15 is the most a Raspberry Pi's can do, seconds"),
-});
-
-export type WatchdogOptions = z.output<typeof watchdogSchema>;

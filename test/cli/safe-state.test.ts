@@ -10,6 +10,8 @@ import { loadConfig } from "../../agent/config/load.ts";
 import { deviceModules } from "../../agent/modules.ts";
 import { deviceSetupOf } from "../../agent/device-setup.ts";
 import { SETUP_FILE } from "../../agent/safe-state.ts";
+import { createFakeClock } from "../helpers/fake-clock.ts";
+import { eventually } from "../helpers/eventually.ts";
 import { createFakeIo, type Ran } from "../helpers/fake-io.ts";
 
 const YAML = `board: sim
@@ -84,6 +86,25 @@ for (const content of ["", "{}", "null", '{"board":"sim","devices":5}', "\u0000"
     t.match(error, /^cannot read state\/devices\.json: .+; the configuration is read instead\n$/);
   });
 }
+
+t.test("it stays as long as it is told, or until it is interrupted", async (t) => {
+  const folder = t.testdir({ "virgo.yaml": YAML });
+  const clock = createFakeClock();
+  for (const interrupted of [false, true]) {
+    const io = { ...createFakeIo(), clock };
+    let code: number | undefined;
+    const ended = safeStateCommand({ config: join(folder, "virgo.yaml"), hold: 5 }, io, deviceModules, () => undefined).then((ended) => {
+      code = ended;
+    });
+    await eventually(() => io.printed.out.includes("door"));
+    await clock.advance(4999);
+    t.equal(code, undefined);
+    if (interrupted) io.end();
+    else await clock.advance(1);
+    await ended;
+    t.equal(code, 0);
+  }
+});
 
 t.test("one that cannot be made safe makes the exit code 1, and the others are safe all the same", async (t) => {
   const folder = t.testdir({ "virgo.yaml": "board: sim\ndevices:\n  horn: { driver: broken }\n  lamp: { driver: light, line: GPIO17 }\n" });
