@@ -10,7 +10,7 @@ import {
   type Service,
 } from "../contract/request.ts";
 import type { Journal } from "../contract/journal.ts";
-import type { Eventually } from "../contract/value.ts";
+import { isPending, type Eventually } from "../contract/value.ts";
 import type { ExecutableRunner } from "./executables.ts";
 import type { PluginRunner } from "./plugins.ts";
 
@@ -84,7 +84,12 @@ export function createCloneService(options: CloneServiceOptions): Service {
   function namedOrUnknown(word: ByteString, caller: Caller): Eventually<Reply> {
     if (word === TEST_FUNCTION) return testFunction([word], caller);
     const reply = devices.handle({ verb: "CLONE", args: [word] }, caller);
-    if (reply instanceof Promise || !namesNothing(reply)) return reply;
+    return isPending(reply) ? reply.then((later) => otherwise(later, word, caller)) : otherwise(reply, word, caller);
+  }
+
+  /** The device's reply, unless there is none: then the token is for the queue. */
+  function otherwise(reply: Reply, word: ByteString, caller: Caller): Eventually<Reply> {
+    if (!namesNothing(reply)) return reply;
     return queue === undefined ? errorReply(new AgentError("UNKNOWN", textOf(word), { cause: reply.error })) : queued(word, caller, queue);
   }
 

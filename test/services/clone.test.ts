@@ -44,6 +44,7 @@ function rig(t: Test, setup: Setup) {
     handle(request) {
       asked.push(request);
       if (request.args[0] === "later.on") return Promise.resolve(valueReply("later"));
+      if (request.args[0] === "later.off") return Promise.resolve(errorReply(new AgentError("UNKNOWN", "no function later.off")));
       return request.args[0] === "lamp.on"
         ? valueReply(100)
         : errorReply(new AgentError("UNKNOWN", `no function ${String(request.args[0])}`));
@@ -98,12 +99,14 @@ t.test("a token names a device function; one that names nothing is answered with
   t.same(await token("lamp.on"), valueReply(100));
   t.same(await token("later.on"), valueReply("later"));
   t.equal(errorOf(await token("KingCobraRequest2")), "UNKNOWN KingCobraRequest2");
+  t.equal(errorOf(await token("later.off")), "UNKNOWN later.off", "also where the answer comes later");
   t.same(
     asked.map(({ verb, args }) => [verb, ...args]),
     [
       ["CLONE", "lamp.on"],
       ["CLONE", "later.on"],
       ["CLONE", "KingCobraRequest2"],
+      ["CLONE", "later.off"],
     ],
   );
   t.same(await token(""), valueReply(null), "an empty token is acknowledged, as the original did");
@@ -261,7 +264,8 @@ t.test("with a queue, a token of mode 2 that names nothing goes there, and nothi
   t.equal(errorOf(await ask("CLONE.CALL", "nothing", "1")), "UNKNOWN no function nothing");
   t.equal(errorOf(await ask("CLONE", "nothing")), "UNKNOWN no function nothing");
   t.same(await token("nothing.off", "2"), valueReply(2));
-  t.strictSame(taken, ["KingCobraRequest2", "nothing.off"]);
+  t.same(await token("later.off"), valueReply(3));
+  t.strictSame(taken, ["KingCobraRequest2", "nothing.off", "later.off"]);
 });
 
 t.test("a token that the queue does not take is answered UNKNOWN, which is never acknowledged, with the reason", async (t) => {
