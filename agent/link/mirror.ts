@@ -44,7 +44,8 @@ interface Exchange {
 }
 
 /** What both ends share. `freshMsOf` is asked for what is sent; NaN for none. `earliestMs` is when what is stored now can have arrived. */
-function createExchange({ variables, clock, log }: MirrorOptions, freshMsOf: (name: string) => number, latestMs: () => number): Exchange {
+function createExchange(options: MirrorOptions, freshMsOf: (name: string) => number, latestMs: () => number): Exchange {
+  const { variables, clock } = options;
   const writer = createRecordWriter();
   const reader = createRecordReader();
   const dirty = new Set<string>();
@@ -86,7 +87,7 @@ function createExchange({ variables, clock, log }: MirrorOptions, freshMsOf: (na
           seen(name, arrivedMs, freshMs);
         } catch (error) {
           // Once a name: it may come a hundred times a second.
-          if (!refused.has(name)) log.warn({ variable: name }, `${name} cannot be taken over: ${messageOf(error)}`);
+          if (!refused.has(name)) options.log.warn({ variable: name }, `${name} cannot be taken over: ${messageOf(error)}`);
           refused.add(name);
         }
       }

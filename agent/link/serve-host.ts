@@ -78,13 +78,21 @@ const NO_REQUESTS: readonly Request[] = [];
 
 /** Begins to answer what comes over `stream`; the first message says with what to start. */
 export function serveHost(options: ServeHostOptions): HostLink {
-  const { clock, log, journal, limits = LINK_LIMITS } = options;
+  const { clock, journal, limits = LINK_LIMITS } = options;
   const parser = createMessageParser();
   const stream = takeInput(options.stream, onData);
   const textOfReply = createReplyWriter();
   const callers = createCallerTable(options.permitsFor);
   const feed = createEventFeed(journal, () => outbox.flushLater());
-  const mirror = createHostMirror({ ...options, onWaiting: () => outbox.flushLater() });
+  const mirror = createHostMirror({
+    variables: options.variables,
+    clock,
+    // Asked each time: it may be another one when the front has said what to start with.
+    get log() {
+      return options.log;
+    },
+    onWaiting: () => outbox.flushLater(),
+  });
   /** Messages that came, from `next` on not handled yet. */
   let backlog = NO_REQUESTS;
   let next = 0;
@@ -175,7 +183,7 @@ export function serveHost(options: ServeHostOptions): HostLink {
     try {
       await options.onStop();
     } catch (error) {
-      log.error({ err: error }, `stopping failed: ${toAgentError(error).message}`);
+      options.log.error({ err: error }, `stopping failed: ${toAgentError(error).message}`);
     }
     outbox.add(messageOf("STOPPED"));
   }
