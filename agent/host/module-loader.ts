@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 import { AgentError, messageOf } from "../contract/errors.ts";
-import { moduleKit } from "../contract/module-kit.ts";
+import { moduleKit, type ModuleKit } from "../contract/module-kit.ts";
 import { checkedModule } from "./module-check.ts";
 import { guardedDriver } from "./module-device.ts";
 import type { DeviceModule } from "../contract/device.ts";
@@ -32,7 +32,7 @@ async function exportedBy(source: string, url: string): Promise<unknown> {
     const exported = exportIn(await import(url));
     if (exported === undefined)
       throw new AgentError("ARGUMENT", `module ${source}: it exports no module, neither as default nor by that name`);
-    return typeof exported === "function" ? await (exported as (kit: typeof moduleKit) => unknown)(moduleKit) : exported;
+    return typeof exported === "function" ? await (exported as (kit: ModuleKit) => unknown)(moduleKit) : exported;
   } catch (error) {
     if (error instanceof AgentError) throw error;
     throw new AgentError("IO", `module ${source}: it threw while it was loaded: ${messageOf(error)}`, { cause: error });

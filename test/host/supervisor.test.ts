@@ -899,6 +899,11 @@ t.test("the motion group of a released device loses its lease with it, if somebo
   void right.move();
   await supervisor.release(spare.slot, "bench");
   t.same(right.did, ["call"], "nobody drove the spare one");
+  t.same(
+    journal.chain(spare.slot.event).map(({ kind }) => kind),
+    ["close", "safe", "open"],
+    "and no lease of it ended",
+  );
   void left.move({ leaseMs: 100 });
   await supervisor.release(left.slot, "bench");
   t.same(right.did, ["call", "failsafe off"]);
