@@ -56,6 +56,7 @@ export function agentInfo(from: InfoSources): Info {
       failed: count("failed"),
       faulted: report.devices.filter(({ faulted }) => faulted).length,
       events_recorded: journal.recorded,
+      ...(report.eStoppedBy === undefined ? {} : { e_stopped_by: report.eStoppedBy }),
     },
     ...(keeper === undefined ? {} : { "device host": keeper }),
     ...(report.motion === undefined ? {} : { motion: figuresOf(report.motion) }),

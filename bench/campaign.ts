@@ -8,7 +8,9 @@ const rows = await runSuite(
     mutation: () => import("./campaigns/mutation.ts"),
     durability: () => import("./campaigns/durability.ts"),
     escape: () => import("./campaigns/escape.ts"),
+    limits: () => import("./campaigns/limits.ts"),
     driving: () => import("./campaigns/driving.ts"),
+    failsafe: () => import("./campaigns/failsafe.ts"),
   },
   process.argv.slice(2),
 );
