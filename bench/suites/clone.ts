@@ -7,13 +7,17 @@ import { promisify } from "node:util";
 import { FREE_PORTS, compileC, type Measured, startAgentWith, startPrintingPort, startRedis } from "../processes.ts";
 import { median, row, type Row, type SuiteOptions } from "../report.ts";
 
-const CONFIG = `node: bench
+/** Devices in the process that listens, or in one of their own. */
+function configOf(isolation: "none" | "process"): string {
+  return `node: bench
 board: sim
+isolation: ${isolation}
 ${FREE_PORTS}
 log: { level: error }
 devices:
   lamp: { driver: light, line: GPIO17 }
 `;
+}
 
 /** What redis-benchmark sends for `CLONE lamp.on`, so that all three measurements carry the same bytes. */
 const REQUEST = "*2\r\n$5\r\nCLONE\r\n$7\r\nlamp.on\r\n";
@@ -113,9 +117,10 @@ async function throughputs(contenders: readonly Contender[], pipeline: number, r
   return measured.map(median);
 }
 
-async function measure(agent: Measured, started: Measured[], options: SuiteOptions): Promise<readonly Row[]> {
+async function measure(agent: Measured, isolated: Measured, started: Measured[], options: SuiteOptions): Promise<readonly Row[]> {
   const { quick, progress } = options;
   const reply = await replyOf(agent.port);
+  await replyOf(isolated.port);
   const size = [String(REQUEST_LINES), reply.toString("hex")];
   const raw = await startPrintingPort(process.execPath, ["bench/peers/line-server.mjs", ...size]);
   started.push(raw);
@@ -125,19 +130,20 @@ async function measure(agent: Measured, started: Measured[], options: SuiteOptio
   const redis = await startRedis();
   started.push(redis);
 
-  progress("sequential round trips: agent, raw Node server, raw C server in turns");
-  const [agentUs = Number.NaN, rawUs = Number.NaN, cUs = Number.NaN] = await roundTripsUs(
-    [agent.port, raw.port, inC.port],
+  progress("sequential round trips: agent in one process and in two, raw Node server, raw C server in turns");
+  const [agentUs = Number.NaN, isolatedUs = Number.NaN, rawUs = Number.NaN, cUs = Number.NaN] = await roundTripsUs(
+    [agent.port, isolated.port, raw.port, inC.port],
     reply.length,
     quick ? 5 : 21,
     quick ? 2000 : 4000,
   );
 
   const rounds = quick ? 3 : 7;
-  progress("50 connections, 16 pipelined: agent and redis-server SET in turns");
-  const [pipelined = Number.NaN, redisSet = Number.NaN] = await throughputs(
+  progress("50 connections, 16 pipelined: agent in one process and in two, and redis-server SET in turns");
+  const [pipelined = Number.NaN, isolatedPipelined = Number.NaN, redisSet = Number.NaN] = await throughputs(
     [
       { port: agent.port, command: CLONE },
+      { port: isolated.port, command: CLONE },
       { port: redis.port, command: ["-t", "set"] },
     ],
     16,
@@ -164,6 +170,13 @@ async function measure(agent: Measured, started: Measured[], options: SuiteOptio
       peer: { name: "raw Node line server", value: rawUs },
       goal: "≤ 1.25 ×",
     }),
+    row({
+      name: "CLONE through both processes, one after the other",
+      value: isolatedUs,
+      unit: "µs",
+      peer: { name: "raw Node line server", value: rawUs },
+      goal: "≤ 2.1 ×",
+    }),
     row({ name: "raw Node line server", value: rawUs, unit: "µs", peer: { name: "the same in C", value: cUs }, goal: "≤ 1.1 ×" }),
     row({
       name: "CLONE, 50 connections × 16 pipelined",
@@ -171,6 +184,13 @@ async function measure(agent: Measured, started: Measured[], options: SuiteOptio
       unit: "1/s",
       peer: { name: "redis-server SET", value: redisSet },
       goal: "≥ 0.4 ×",
+    }),
+    row({
+      name: "CLONE through both processes, 50 connections × 16 pipelined",
+      value: isolatedPipelined,
+      unit: "1/s",
+      peer: { name: "redis-server SET", value: redisSet },
+      goal: "≥ 0.3 ×",
     }),
     row({
       name: "CLONE, 50 connections × 1",
@@ -184,10 +204,12 @@ async function measure(agent: Measured, started: Measured[], options: SuiteOptio
 
 /** How fast a device function is called over loopback. Needs redis-server, redis-benchmark and cc. */
 export async function run(options: SuiteOptions): Promise<readonly Row[]> {
-  const agent = await startAgentWith(CONFIG);
+  const agent = await startAgentWith(configOf("none"));
   const started: Measured[] = [agent];
   try {
-    return await measure(agent, started, options);
+    const isolated = await startAgentWith(configOf("process"));
+    started.push(isolated);
+    return await measure(agent, isolated, started, options);
   } finally {
     for (const process of started) await process.stop();
   }
