@@ -7,7 +7,7 @@ import { formatReply } from "./resp-format.ts";
 /** A first word that is one of these, in any case, starts a modern request; no classic request may start with them. */
 export const RESERVED_VERBS: ReadonlySet<string> = new Set([
   ...["PING", "QUIT", "HELLO", "AUTH", "HELP", "INFO", "COMMAND", "CLIENT"],
-  ...["CLONE", "DEVICES", "DESCRIBE", "RESET", "ESTOP", "NODES"],
+  ...["CLONE", "DEVICES", "DESCRIBE", "RESET", "ESTOP", "MODULES", "INSMOD", "RMMOD", "RELOAD", "NODES"],
   ...["EVENT.VERTEX", "EVENT.EDGE", "EVENT.GRAPH", "EVENT.WHY", "EVENT.TAIL", "EVENT.ORDER", "EVENT.STAT"],
   ...["MALLOC", "SETM", "GETM", "FREEM", "TOUCHM", "SET", "GET", "DEL", "EXISTS", "PTTL", "INCR", "MGET", "MSET"],
   ...["SETNX", "SETEX", "PSETEX", "GETREV", "GETDEL", "UNLINK", "TYPE", "STRLEN", "APPEND", "MSETNX", "DECR", "INCRBY", "DECRBY"],

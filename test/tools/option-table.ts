@@ -15,12 +15,27 @@ interface Node {
 }
 
 /** What a section's table has a row for each of. */
-export const DOCUMENTED_SECTIONS = ["memory", "files", "events", "queue", "fleet", "classic", "auth", "tls", "audit"] as const;
+export const DOCUMENTED_SECTIONS = [
+  "memory",
+  "files",
+  "events",
+  "queue",
+  "fleet",
+  "classic",
+  "auth",
+  "tls",
+  "audit",
+  "host",
+  "keeper",
+  "motion",
+  "watchdog",
+  "analytics.driving",
+] as const;
 
 /** `| key | default | meaning |` for every option of a section of the configuration. */
 export function optionRows(section: string): readonly string[] {
   const root = z.toJSONSchema(configSchema, { io: "input", unrepresentable: "any" }) as Node;
-  const node = root.properties?.[section];
+  const node = section.split(".").reduce<Node | undefined>((part, key) => part?.properties?.[key], root);
   if (node === undefined) throw new Error(`the configuration has no section ${section}`);
   return rowsOf(section, node);
 }
