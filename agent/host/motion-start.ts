@@ -18,10 +18,10 @@ export interface MotionThreadEvents {
 
 export type StartThread = (setup: MotionSetup, events: MotionThreadEvents) => MotionThread;
 
-/** Starts the motion thread as a worker thread of this process, from the file at `entry`; the agent's own when absent. */
-export function createThreadStart(entry: URL = ownEntry()): StartThread {
+/** Starts the motion thread as a worker thread of this process: from the file at `entry`, with Node's `execArgv`; the agent's own and the process's when absent. */
+export function createThreadStart(entry: URL = ownEntry(), execArgv?: readonly string[]): StartThread {
   return (setup, { receive, lost }) => {
-    const worker = new Worker(entry, { workerData: setup, name: "virgo-motion" });
+    const worker = new Worker(entry, { workerData: setup, name: "virgo-motion", ...(execArgv && { execArgv: [...execArgv] }) });
     const exited = new Promise<void>((resolve) => {
       worker.once("exit", () => resolve());
     });

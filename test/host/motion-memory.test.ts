@@ -118,6 +118,15 @@ t.test("quantiles of durations are exact below 32 µs, and at most a sixteenth t
   t.end();
 });
 
+t.test("a duration that is only half counted while somebody reads counts as the longest", (t) => {
+  const words = new Uint32Array(DURATION_WORDS);
+  const durations = createDurations(words);
+  durations.add(0.02);
+  words[0] = 3;
+  t.strictSame(durations.figures(), { count: 3, p50Us: 20, p99Us: 20, p999Us: 20, maxUs: 20 });
+  t.end();
+});
+
 t.test("durations that cannot be are counted as the nearest that can", (t) => {
   const durations = createDurations(new Uint32Array(DURATION_WORDS));
   durations.add(-5);
