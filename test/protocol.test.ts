@@ -105,6 +105,7 @@ async function startDocumentedAgent(t: Test): Promise<Agent> {
   const folder = t.testdir({
     "agent.yaml": `node: shed
 board: sim
+isolation: none
 ${FREE_PORTS}devices:
   lamp: { driver: light, pwm: { chip: sim, channel: 0 }, beam: { low: 30, high: 100 } }
 `,

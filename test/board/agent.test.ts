@@ -146,7 +146,8 @@ for (const [backend, board] of [
     t.test(`${backend}, ${how}: the kernel saw no edge but those ordered, and every exit state was reached`, async (t) => {
       const trace = tracePins();
       const tracer = signal === undefined ? "  tracer: { driver: tracer, lines: [], file: /dev/null }\n" : "";
-      const agent = await startAgent(t, board + EXIT_STATE_DEVICES + tracer, signal === undefined ? EXPLODING_AGENT : AGENT);
+      const isolation = signal === undefined ? "isolation: none\n" : "";
+      const agent = await startAgent(t, isolation + board + EXIT_STATE_DEVICES + tracer, signal === undefined ? EXPLODING_AGENT : AGENT);
       for (const call of EXIT_STATE_CALLS) shell(`redis-cli -p 6390 CLONE LEASE 60000 ${call}`);
       if (signal === undefined) shell("redis-cli -p 6390 CLONE tracer.explode");
       t.equal(await agent.end(signal), code);

@@ -37,7 +37,7 @@ interface Child {
 async function startTracedAgent(t: { teardown(handler: () => unknown): void }): Promise<Child> {
   const folder = mkdtempSync(join(tmpdir(), "virgo-ending-"));
   const [config, state, trace] = [join(folder, "virgo.yaml"), join(folder, "state"), join(folder, "trace.json")];
-  const listen = `node: traced\nboard: sim\n${GATEWAY_ONLY}`;
+  const listen = `node: traced\nboard: sim\nisolation: none\n${GATEWAY_ONLY}`;
   writeFileSync(config, listen + EXIT_STATE_DEVICES + TRACER.replace("TRACE", trace));
   const child = spawn(...plainNode(["--import", "tsx", TRACED_AGENT, config, state]), {
     stdio: ["ignore", "ignore", "inherit"],
