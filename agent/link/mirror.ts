@@ -17,9 +17,6 @@ export interface Mirror {
   readonly take: () => ByteString;
   /** Stores what the other process sent. Throws SYNTAX. */
   store(records: ByteString): void;
-  /** The other process knows nothing: everything is sent, in the front; in the device host what devices published. */
-  restart(): void;
-  close(): void;
 }
 
 /** A message holds no more values than fit in this, except for one that is larger itself. */
@@ -107,11 +104,19 @@ interface Hosted {
   owned: boolean;
 }
 
+export interface FrontMirror extends Mirror {
+  /** Another device host, which knows nothing: everything is sent. */
+  restart(): void;
+  /** What devices said of themselves is stale: whoever said it is gone. */
+  expire(): void;
+  readonly close: Cancel;
+}
+
 /**
  * The front's end: everything that changes is sent, with the time it arrived and no younger than `arrivedMs` says; what came from the device host is not sent
- * back. `expire` makes what devices said of themselves stale: whoever said it is gone.
+ * back.
  */
-export function createFrontMirror(options: MirrorOptions, arrivedMs: () => number): Mirror & { expire(): void } {
+export function createFrontMirror(options: MirrorOptions, arrivedMs: () => number): FrontMirror {
   const { variables, onWaiting } = options;
   const hosted = new Map<string, Hosted>();
   const exchange = createExchange(options, () => NaN, arrivedMs);
@@ -141,8 +146,6 @@ export function createFrontMirror(options: MirrorOptions, arrivedMs: () => numbe
     dirty.delete(name);
   }
 
-  const unwatch: Cancel = variables.onChange(onChange);
-
   return {
     get waiting() {
       return dirty.size > 0;
@@ -161,7 +164,7 @@ export function createFrontMirror(options: MirrorOptions, arrivedMs: () => numbe
         if (variable !== undefined) variables.setAt(name, variable.value, variable.source, atMs, NOT_FRESH_MS);
       }
     },
-    close: unwatch,
+    close: variables.onChange(onChange),
   };
 }
 
@@ -198,10 +201,5 @@ export function createHostMirror(options: MirrorOptions): Mirror & { readonly va
     store(records) {
       exchange.read(records, (name) => dirty.delete(name));
     },
-    restart() {
-      exchange.restart();
-      for (const name of freshMs.keys()) dirty.add(name);
-    },
-    close: () => undefined,
   };
 }

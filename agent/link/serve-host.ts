@@ -133,7 +133,6 @@ export function serveHost(options: ServeHostOptions): HostLink {
     cancelBeat?.();
     unwatch();
     feed.close();
-    mirror.close();
     outbox.close();
     callers.clear();
     backlog = NO_REQUESTS;

@@ -1,5 +1,8 @@
 import t from "tap";
 
+import { createVariableStore, type VariableStore } from "../../analytics/store.ts";
+import { createFakeClock } from "../helpers/fake-clock.ts";
+import type { Clock } from "../../agent/contract/clock.ts";
 import { ask, caller, createHost, createPair, createStoppableClock, createStreams, quiet } from "./pair.ts";
 
 t.test("what changes in the front is in the device host, as old as it is there", async (t) => {
@@ -166,18 +169,33 @@ t.test("when the device host is gone nothing is believed of what devices said, u
 });
 
 t.test("a value that the other side cannot take is said once, and the others come", async (t) => {
-  const { clock, front, host } = await createPair();
-  for (let i = 0; i < 1000; i++) front.variables.set(`v${i}`, i, "tcp");
-  await quiet();
-  for (let i = 0; i < 5; i++) {
-    host.link.variables.set("v3", -1, "lamp", Infinity);
-    await clock.advance(1);
-    front.variables.set("v4", i, "tcp");
+  const narrow = (clock: Clock): VariableStore =>
+    createVariableStore({
+      clock,
+      limits: { maxVariables: 10, maxVariableBytes: 64 },
+      declared: { percent: { staleMs: 100, min: 0, max: 100 } },
+      defaultStaleMs: 2000,
+    });
+  const clock = createFakeClock();
+  const there = narrow(clock);
+  const here = await createPair({ clock, host: { variables: there } });
+  for (const value of [101, 102, 50]) {
+    here.front.variables.set("percent", value, "tcp");
+    here.front.variables.set("speed", value, "tcp");
     await quiet();
   }
-  t.match(front.variables.get("v3"), { value: -1, source: "lamp" });
-  t.equal(host.variables.get("v4")?.value, 4);
-  t.strictSame(front.log.lines, []);
+  t.strictSame([there.get("percent")?.value, there.get("speed")?.value], [50, 50]);
+  const reason = "percent cannot be taken over: percent is 101; 0 to 100 is expected";
+  t.strictSame(here.host.log.lines, [`warn ${reason}`]);
+
+  const back = narrow(clock);
+  const other = await createPair({ clock, front: { variables: back } });
+  for (const value of [101, 102, 50]) {
+    other.host.link.variables.set("percent", value, "pump", Infinity);
+    await quiet();
+  }
+  t.equal(back.get("percent")?.value, 50);
+  t.strictSame(other.front.log.lines, [`warn ${reason}`]);
 });
 
 t.test("a full store in the front does not keep the device host from working", async (t) => {
