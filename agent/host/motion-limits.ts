@@ -13,13 +13,13 @@ export const motionLimitsSchema = z.strictObject({
     .min(2)
     .max(100)
     .default(3)
-    .describe("a control loop that misses this many deadlines in a row faults its device (panda's self-watchdog: 3)"),
+    .describe("a control loop that misses this many deadlines in a row faults its device while that is driven (panda's self-watchdog: 3)"),
   overruns: z
     .int()
     .min(1)
     .max(1000)
     .default(10)
-    .describe("a control loop that comes after a missed deadline this often within overrunWindowMs faults its device"),
+    .describe("a control loop that comes after a missed deadline this often within overrunWindowMs faults its device while that is driven"),
   overrunWindowMs: z.int().min(100).max(60_000).default(1000).describe("see overruns, milliseconds"),
   hangMs: z
     .int()

@@ -183,7 +183,11 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
         get: (name) => (readable.has(name) ? variables.get(name) : undefined),
         set: (name, value, _source, freshMs) => publish(device, name.slice(id.length + 1), value, freshMs),
       },
-      every: (periodMs, tick) => loop.every(periodMs, tick, (text) => report(new AgentError("FAULTED", text))),
+      every: (periodMs, tick) =>
+        loop.every(periodMs, tick, (text) => {
+          // A device that nobody drives is safe already; one that boots on a busy machine is not to begin with a fault.
+          if (memory.lease(device) !== NO_MOTION_LEASE) report(new AgentError("FAULTED", text));
+        }),
     });
   }
 

@@ -316,17 +316,24 @@ t.test("a device that cannot be made safe after its fault is at least named", as
   t.strictSame(thread.log.lines, ["error car could not be made safe in the motion thread: bus is stuck"]);
 });
 
-t.test("a control loop that stands still is a fault of its device", async (t) => {
+t.test("a control loop that stands still is a fault of its device, while somebody drives that", async (t) => {
   const thread = rig();
+  const misses: number[] = [];
   let spendMs = 0;
   await thread.open({
     open(context) {
-      context.every(10, () => {
+      context.every(10, (_nowMs, missed) => {
+        if (missed > 0) misses.push(missed);
         thread.spend(spendMs);
         spendMs = 0;
       });
     },
   });
+  spendMs = 45;
+  await thread.runSettling(100);
+  t.strictSame(thread.sent.slice(1), [], "nobody drives it");
+  t.strictSame(misses, [3], "but it is told");
+  thread.memory.setLease(0, thread.clock.monotonicMs() + 500);
   spendMs = 45;
   await thread.runSettling(100);
   t.strictSame(thread.sent.slice(1), ["fault FAULTED control loop stood still for 4 periods of 10 ms; 3 are allowed"]);
