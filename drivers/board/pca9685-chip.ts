@@ -42,11 +42,6 @@ export function prescaleOf(name: string, periodNs: number): number {
   throw new AgentError("ARGUMENT", `${name}: a period of ${periodNs} ns is outside of the chip's, 655360 to 41943040 ns (1526 to 24 Hz)`);
 }
 
-/** The period a divider stands for, nanoseconds. */
-export function periodOf(prescale: number): number {
-  return ((prescale + 1) * TICKS * NANOSECONDS) / OSCILLATOR_HZ;
-}
-
 export interface Pca9685ChipOptions {
   /** What errors call it: `pwm pca9685@1:0x40`. */
   readonly name: string;

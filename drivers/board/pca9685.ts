@@ -74,18 +74,18 @@ export function createPca9685Channels(ports: Pca9685Ports): Pca9685Channels {
 
   function join(shared: SharedChip, owner: string, ref: Pca9685Ref, prescale: number, periodNs: number): void {
     const name = pwmText({ pca9685: ref });
-    const [other = "another device"] = shared.owners.values();
+    const others = [...shared.owners.values()].join(", ");
     if (shared.prescale !== prescale) {
       throw new AgentError(
         "IN_USE",
-        `${name}: a period of ${periodNs} ns for ${owner} is not possible, the channels of a chip share one and ${other} runs with ${shared.periodNs} ns`,
+        `${name}: a period of ${periodNs} ns for ${owner} is not possible, the channels of a chip share one, and that of ${others} is ${shared.periodNs} ns`,
       );
     }
     if (shared.outputEnable !== ref.outputEnable) {
       const line = shared.outputEnable ?? "no line";
       throw new AgentError(
         "ARGUMENT",
-        `${name}: ${other} says the chip's output-enable is on ${line}; write the same for every channel of the chip`,
+        `${name}: for ${others} the chip's output-enable is on ${line}; write the same for every channel of the chip`,
       );
     }
   }

@@ -9,15 +9,19 @@ interface Closable {
 
 /** The ports of one board that are open, and who owns them. */
 export interface Ports {
-  /** Opens a port under its claims, all of `keys` or none; closing it, by its owner or with the board, gives them back. Rejects IN_USE, IO once the board is closed. */
+  /**
+   * Opens a port under its claims, all of `keys` or none; closing it, by its owner or with the board, gives them back. Rejects IN_USE, and IO once the board
+   * is closed.
+   */
   open<Port extends Closable>(owner: string, keys: readonly string[], open: () => Eventually<Port>): Promise<Port>;
   /** The same of something that several owners may have open at once, called `name`. */
   openShared<Port extends Closable>(owner: string, name: string, open: () => Eventually<Port>): Promise<Port>;
-  /** Throws IO once the board is closed. */
-  mustBeOpen(what: string): void;
   /** `line GPIO17 of lamp`, in the order of opening. */
   list(): readonly string[];
-  /** Closes what is still open, the last opened first: what a port needs was opened before it. `failed` hears of what did not close. */
+  /**
+   * Waits for what is being opened, then closes what is open, the last opened first: what a port needs was opened before it. `failed` hears of what did not
+   * close.
+   */
   close(failed: (error: AgentError) => void): Promise<void>;
 }
 
@@ -25,6 +29,7 @@ export interface Ports {
 export function createPorts(board: string): Ports {
   const claims = createClaims();
   const ports = new Map<() => Eventually<void>, readonly string[]>();
+  const opening = new Set<Promise<unknown>>();
   let closed = false;
 
   function mustBeOpen(what: string): void {
@@ -44,6 +49,16 @@ export function createPorts(board: string): Ports {
       throw thrown;
     }
     return release;
+  }
+
+  /** So that closing the board can wait for what is on its way. */
+  async function watched<T>(port: Promise<T>): Promise<T> {
+    opening.add(port);
+    try {
+      return await port;
+    } finally {
+      opening.delete(port);
+    }
   }
 
   async function openUnder<Port extends Closable>(
@@ -79,25 +94,23 @@ export function createPorts(board: string): Ports {
       close,
       names.map((name) => `${name} of ${owner}`),
     );
-    // The board may have been closed while this port was on its way.
-    if (closed) await close();
-    mustBeOpen(names.join(", "));
     return Object.assign(port, { close });
   }
 
   return {
     async open(owner, keys, open) {
       mustBeOpen(keys.join(", "));
-      return openUnder(owner, keys, claimAll(owner, keys), open);
+      return watched(openUnder(owner, keys, claimAll(owner, keys), open));
     },
     async openShared(owner, name, open) {
       mustBeOpen(name);
-      return openUnder(owner, [name], () => undefined, open);
+      return watched(openUnder(owner, [name], () => undefined, open));
     },
-    mustBeOpen,
     list: () => [...ports.values()].flat(),
     async close(failed) {
       closed = true;
+      // What several ports make up finds the next one refused and gives the others back itself, in its own order.
+      await Promise.allSettled(opening);
       for (const close of [...ports.keys()].reverse()) {
         try {
           await close();

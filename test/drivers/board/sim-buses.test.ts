@@ -405,3 +405,24 @@ t.test("the world's side of CAN: what was sent, a full queue, states, and nothin
   channel.close();
   t.same(world.claimed(), []);
 });
+
+t.test("a board that is closed while a channel is on its way, at whatever moment, keeps nothing open", async (t) => {
+  let refused = 0;
+  for (let turns = 0; turns < 80; turns++) {
+    const { board, world } = fresh();
+    const chip = world.attachPca9685(1, 0x40);
+    const opening = board.openPwm("servo", servo(0, "GPIO5"), SERVO_PERIOD_NS).then(
+      () => "opened",
+      (error: unknown) => (error instanceof AgentError ? error.code : String(error)),
+    );
+    for (let i = 0; i < turns; i++) await Promise.resolve();
+    await board.close();
+    const outcome = await opening;
+    t.match(outcome, /^(opened|IO)$/, `after ${turns} turns`);
+    if (outcome === "IO") refused += 1;
+    t.same(world.claimed(), []);
+    t.equal(chip.dutyRatio(0), 0);
+    t.match(pinTrace(world, "GPIO5"), /^(output:high (low high )?release:low)?$/);
+  }
+  t.ok(refused > 2 && refused < 80, `both ways were met: ${refused} refused`);
+});
