@@ -25,6 +25,9 @@ export interface AgentCommandOptions {
 /** Devices have time limits of their own to become safe; what has not ended by then never will. */
 const STOP_MS = 8000;
 
+/** Any interval keeps the process alive. */
+const ALIVE_MS = 60_000;
+
 /** `virgo agent`: runs the agent, with the drivers of `modules`, until it is stopped. With mistakes in the configuration nothing is opened. */
 export async function agentCommand(
   options: AgentCommandOptions,
@@ -39,7 +42,13 @@ export async function agentCommand(
   const { config, problems, warnings } = loadWhole(file, options.board, modules);
   for (const problem of [...problems, ...warnings]) io.error(`${problemText(problem)}\n`);
   if (config === undefined) return EXIT.usage;
-  return run(config, stateFolder(options.state, io.env), modules, io);
+  // The clock's timers keep no process alive, and while the device host is waited for there is nothing else.
+  const alive = setInterval(() => undefined, ALIVE_MS);
+  try {
+    return await run(config, stateFolder(options.state, io.env), modules, io);
+  } finally {
+    clearInterval(alive);
+  }
 }
 
 /** Opens everything, and gives it back in its exit state however the end comes: by a signal, or by an error that nobody caught. */
