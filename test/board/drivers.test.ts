@@ -12,6 +12,7 @@ import { createVariableStore } from "../../analytics/store.ts";
 import { gpio } from "../../drivers/gpio/index.ts";
 import { openHost } from "../../agent/host/host.ts";
 import * as world from "./world.ts";
+import type { Board, Edge } from "../../agent/contract/board.ts";
 import type { DeviceSpec } from "../../agent/contract/device.ts";
 import type { Value } from "../../agent/contract/value.ts";
 
@@ -42,7 +43,10 @@ function setMeter(register: number, word: number): void {
 }
 
 /** A host with these devices on the kernel's ports. */
-async function openDevices(devices: Readonly<Record<string, Readonly<Record<string, unknown>>>>) {
+async function openDevices(
+  devices: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  wired: (board: Board) => Board = (board) => board,
+) {
   const log = createFakeLog();
   const variables = createVariableStore({
     clock,
@@ -64,7 +68,7 @@ async function openDevices(devices: Readonly<Record<string, Readonly<Record<stri
     return { id, driver, options: driver.options.parse(options), policy };
   });
   const board = await createLinuxBoard({ definition, log });
-  const host = await openHost({ node: "virtual", specs, board, clock, variables, journal: createJournal(clock), log });
+  const host = await openHost({ node: "virtual", specs, board: wired(board), clock, variables, journal: createJournal(clock), log });
   const caller = { name: "test", priority: 100, signal: new AbortController().signal };
   return {
     variable: (name: string) => variables.get(name)?.value,
@@ -182,34 +186,40 @@ t.test("a meter and a compass are read by their registers", async (t) => {
   await devices.stop();
 });
 
-t.test("a distance comes from the kernel's stamps of the echo, whenever they are read", async (t) => {
+t.test("a distance is what sound goes between the kernel's stamps of the echo, whenever they are read", async (t) => {
   world.drive("GPIO24", false);
-  const devices = await openDevices({
-    front: { driver: "ultrasonic", trigger: "GPIO23", echo: "GPIO24", samples: 1, periodMs: 2000, maxM: 6, faultAfter: 1000 },
-  });
-  async function triggered(): Promise<void> {
-    while (!world.level("GPIO23")) await turn();
-    while (world.level("GPIO23")) await turn();
-  }
-  let lowM = 0;
-  let highM = Infinity;
+  const edges: Edge[] = [];
+  const devices = await openDevices(
+    { front: { driver: "ultrasonic", trigger: "GPIO23", echo: "GPIO24", samples: 1, periodMs: 2000, maxM: 6, faultAfter: 1000 } },
+    (board) => ({
+      ...board,
+      async openInput(owner, line, options) {
+        const input = await board.openInput(owner, line, options);
+        return {
+          ...input,
+          onEdge: (listener, failed) =>
+            input.onEdge((edge) => {
+              edges.push(edge);
+              listener(edge);
+            }, failed),
+        };
+      },
+    }),
+  );
   // The board's one processor may be away during an echo, which is then longer than anything that is measured.
   for (let tries = 0; tries < 20 && devices.variable("front.ok") !== true; tries++) {
-    await triggered();
-    const beforeRise = process.hrtime.bigint();
+    while (!world.level("GPIO23")) await turn();
+    while (world.level("GPIO23")) await turn();
+    edges.length = 0;
     world.drive("GPIO24", true);
-    const afterRise = process.hrtime.bigint();
-    const endNs = afterRise + 8_000_000n;
-    while (process.hrtime.bigint() < endNs) await turn();
-    const beforeFall = process.hrtime.bigint();
+    await world.until("the rising edge", () => edges.length === 1);
     world.drive("GPIO24", false);
-    const afterFall = process.hrtime.bigint();
-    lowM = (Number(beforeFall - afterRise) / 2e9) * 343.42;
-    highM = (Number(afterFall - beforeRise) / 2e9) * 343.42;
-    const before = devices.variable("front.status");
-    for (let i = 0; i < 200 && devices.variable("front.status") === before; i++) await turn();
+    await world.until("the falling edge", () => edges.length === 2);
   }
-  const measuredM = Number(devices.variable("front.distance"));
-  t.ok(measuredM >= lowM && measuredM <= highM, `${lowM} <= ${measuredM} <= ${highM}`);
+  const [rise, fall] = edges;
+  t.same([rise?.rising, fall?.rising, rise?.kernelStamp, fall?.kernelStamp], [true, false, true, true]);
+  const widthNs = Number((fall?.timestampNs ?? 0n) - (rise?.timestampNs ?? 0n));
+  t.ok(widthNs > 0);
+  t.ok(Math.abs(Number(devices.variable("front.distance")) - (widthNs * 343.42) / 2e9) < 1e-9);
   await devices.stop();
 });
