@@ -16,6 +16,8 @@ const host = runDeviceHost({
   createLog: (level) => pino({ level }).child({ process: "devices" }),
   exit: (code) => process.exit(code),
 });
+// The clock's timers keep no process alive: without the front there would be nothing left to wait for, and nobody to take the devices to their exit states.
+setInterval(() => undefined, 60_000);
 process.on("SIGTERM", () => host.end(0, "SIGTERM"));
 // From a terminal these come to both processes, and the agent decides.
 process.on("SIGINT", () => undefined);
