@@ -4,7 +4,7 @@ import { AgentError, toAgentError } from "../../agent/contract/errors.ts";
 import { bitsOf, checksumOf, frameSchema, placeBits, rawOf, type FrameLayout, type Signal } from "./can-layout.ts";
 import type { Board } from "../../agent/contract/board.ts";
 import type { CanChannel, CanState } from "../../agent/contract/can.ts";
-import type { Channel } from "./channels.ts";
+import type { Channel } from "./channel.ts";
 
 export const canSchema = z.strictObject({
   interface: z

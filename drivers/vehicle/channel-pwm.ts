@@ -1,6 +1,6 @@
 import { AgentError } from "../../agent/contract/errors.ts";
 import type { Board, PwmRef } from "../../agent/contract/board.ts";
-import type { Channel } from "./channels.ts";
+import type { Channel } from "./channel.ts";
 
 /** Value and pulse in microseconds; values rise. */
 type Points = readonly (readonly [number, number])[];

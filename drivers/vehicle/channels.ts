@@ -3,17 +3,8 @@ import { z } from "zod";
 import { AgentError } from "../../agent/contract/errors.ts";
 import { lineRef, lineRefSchema, pwmRefSchema, pwmText, type Board } from "../../agent/contract/board.ts";
 import { openPulseChannel } from "./channel-pwm.ts";
-import type { Eventually } from "../../agent/contract/value.ts";
+import type { Channel } from "./channel.ts";
 import type { FrameSet } from "./can-frames.ts";
-
-/** One thing on the vehicle that takes a number: percent, degrees, or what a gear's position stands for. */
-export interface Channel {
-  /** Drives `value`. Throws or rejects IO. */
-  write(value: number): Eventually<void>;
-  /** Drives nothing: no pulse, line released to low, signal at its resting value. */
-  silence(): Eventually<void>;
-  close(): Eventually<void>;
-}
 
 /** A pulse may be this long, microseconds: usual servos take 500 to 2500, some 400 to 2600. */
 const pulseUsSchema = z.number().min(300).max(2700);

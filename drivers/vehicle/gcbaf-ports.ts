@@ -1,4 +1,5 @@
-import { openAnalog, openFuel, signalChannel, type Channel } from "./channels.ts";
+import { openAnalog, openFuel, signalChannel } from "./channels.ts";
+import type { Channel } from "./channel.ts";
 import { openFrames, type FrameSet } from "./can-frames.ts";
 import { openPulseChannel } from "./channel-pwm.ts";
 import { createOutput, openAll, runAll, type Output } from "./outputs.ts";

@@ -1,6 +1,6 @@
 import { AgentError, messageOf, toAgentError } from "../../agent/contract/errors.ts";
 import { isPending } from "../../agent/contract/value.ts";
-import type { Channel } from "./channels.ts";
+import type { Channel } from "./channel.ts";
 import type { Eventually } from "../../agent/contract/value.ts";
 
 /** One channel as the control loop writes to it: only what changed, and one write at a time. */

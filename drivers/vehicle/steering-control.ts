@@ -6,7 +6,7 @@ import { limitAngle, rangeRefusal, type LimitedAngle } from "./limits.ts";
 import { readSpeed, type SpeedReading } from "./measured.ts";
 import type { DeviceContext, SafeTarget } from "../../agent/contract/device.ts";
 import type { Eventually } from "../../agent/contract/value.ts";
-import type { SteeringOptions } from "./steering.ts";
+import type { SteeringOptions } from "./steering-options.ts";
 
 /** What the angle is written to. */
 export interface SteeringPort {

@@ -1,47 +1,20 @@
 import { z } from "zod";
 
-import { analogFields, hasOnePort, onePort, openAnalog, pwmClaims } from "./channels.ts";
-import { canClaims, canSchema, openFrames } from "./can-frames.ts";
+import { openAnalog, pwmClaims, signalChannel } from "./channels.ts";
+import { canClaims, openFrames } from "./can-frames.ts";
 import { createOutput, openAll, runAll } from "./outputs.ts";
 import { createSteeringControl, type SteeringControl, type SteeringPort, type SteeringState } from "./steering-control.ts";
 import { defineDriver, defineFunction, MOTION_LEASE } from "../../agent/contract/device.ts";
 import { isPending } from "../../agent/contract/value.ts";
 import { PERIOD_MS, createPublisher } from "./publisher.ts";
-import { signalChannel } from "./channels.ts";
-import { steeringLimitsSchema } from "./limit-table.ts";
-import { variableNameSchema } from "./gcbaf-options.ts";
+import { steeringOptionsSchema, type SteeringOptions } from "./steering-options.ts";
 import type { Device, DeviceContext, DeviceFunction } from "../../agent/contract/device.ts";
-
-/** A RC servo whose whole travel turns the wheels by 35° to either side. */
-const ANGLE_POINTS = [
-  [-35, 1000],
-  [35, 2000],
-] as const;
-
-const optionsSchema = z.strictObject({
-  angle: z
-    .strictObject(analogFields(ANGLE_POINTS))
-    .refine(hasOnePort, onePort)
-    .describe("what turns the front wheels, by their angle in degrees"),
-  can: canSchema.optional(),
-  wheelbaseM: z.number().min(0.05).max(20).default(2.7).describe("from the front to the rear axle, metres"),
-  speed: variableNameSchema.optional().describe("variable that holds the measured speed, m/s; without it angle and rate alone are limited"),
-  measuredAngle: variableNameSchema.optional().describe("variable that holds the measured angle of the front wheels, degrees"),
-  streamHz: z.number().min(2).max(1000).default(10).describe("nominal rate of the commands, hertz"),
-  whenDisarmed: z
-    .enum(["detach", "neutral", "hold"])
-    .default("detach")
-    .describe("after the angle was held until the vehicle was stopped: nothing is driven, the wheels go straight, or they stay"),
-  limits: steeringLimitsSchema.prefault({}),
-});
-
-export type SteeringOptions = z.output<typeof optionsSchema>;
 
 /** The front wheels' angle. Silent until it is armed; when nobody steers any more the angle is held while the vehicle is stopped. */
 export const steeringDriver = defineDriver({
   name: "steering",
   summary: "the angle of a vehicle's front wheels, limited by speed; held while the vehicle is stopped when nobody steers",
-  options: optionsSchema,
+  options: steeringOptionsSchema,
   moves: true,
   lease: MOTION_LEASE,
   thread: "motion",

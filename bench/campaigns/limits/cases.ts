@@ -4,17 +4,7 @@ import { PEDAL_ROWS, STEERING_ROWS, type LimitRow } from "../../../drivers/vehic
 import { LOSS_PROBES } from "./loss-probes.ts";
 import { PEDAL_PROBES } from "./pedal-probes.ts";
 import { STEERING_PROBES } from "./steering-probes.ts";
-
-/** What is asked, beside what has to come of it. */
-export interface Check {
-  /** `below`, `at` or `above` the limit, and what else matters. */
-  readonly what: string;
-  readonly expected: unknown;
-  readonly actual: unknown;
-}
-
-/** Tries one limit with one value. */
-export type Probe = (value: number) => Promise<readonly Check[]>;
+import type { Check, Probe } from "./probe.ts";
 
 export interface Case {
   readonly device: "gcbaf" | "steering";

@@ -1,6 +1,6 @@
 import { accelerator, armed, brake, drive, FULL, isArmed, limited, SPEED, steepest } from "./pedal-rig.ts";
 import { arm, GEAR, TICK_MS, type Options, type Rig } from "./rig.ts";
-import type { Probe } from "./cases.ts";
+import type { Probe } from "./probe.ts";
 
 /** Arms with a stream of commands every `periodMs` for `ms`; the code it answers, or true. */
 async function armAfter(limits: Options, periodMs: number, ms: number, more: Options = {}): Promise<unknown> {

@@ -14,7 +14,7 @@ import {
   isArmed,
 } from "./pedal-rig.ts";
 import { CHANNELS, CLUTCH, GEAR, POSITIONS, TICK_MS, type Options, type Rig } from "./rig.ts";
-import type { Check, Probe } from "./cases.ts";
+import type { Check, Probe } from "./probe.ts";
 
 /** A pedal's range: refused outside of it, armed or not; carried out inside. */
 function rangeProbe(name: string, fullMps2: number, order: (rig: Rig, percent: number) => unknown, read: (rig: Rig) => number): Probe {

@@ -1,5 +1,5 @@
 import { angleOf, arm, CHANNELS, openWheels, TICK_MS, type Options, type Rig } from "./rig.ts";
-import type { Check, Probe } from "./cases.ts";
+import type { Check, Probe } from "./probe.ts";
 
 const DEG = 180 / Math.PI;
 const WHEELBASE_M = 2.5;
