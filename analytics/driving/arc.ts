@@ -17,7 +17,7 @@ const STRAIGHT = 1e-4;
 
 /**
  * How far the rear axle can travel on an arc of `curvature` (1/m, left positive) before the outline, `marginM` wider on either side, meets a point; at most
- * `horizonM`. A point that is inside the margin already counts only where the vehicle itself would meet it. 0 when a point is inside the vehicle.
+ * `horizonM`. A point that is inside the margin already counts only where the vehicle itself would meet it. 0 when a point is inside the vehicle already.
  */
 export function freeAlong(points: Points, curvature: number, outline: Outline, marginM: number, horizonM: number): number {
   const straight = Math.abs(curvature) < STRAIGHT;
@@ -36,14 +36,18 @@ export function freeAlong(points: Points, curvature: number, outline: Outline, m
   return free;
 }
 
-/** Whether a point lies within the vehicle. */
-function isInside(x: number, y: number, { frontM, rearM, halfWidthM }: Outline): boolean {
-  return x <= frontM && x >= -rearM && Math.abs(y) <= halfWidthM;
+/** So near to the flank a point inside the vehicle is a reading that is a little wrong, metres. */
+const GRAZE_M = 0.12;
+
+/** Whether a point lies within the vehicle, or within its flank on the side that is turned to. */
+function blocks(x: number, y: number, { frontM, rearM, halfWidthM }: Outline, turnsTo: boolean): boolean {
+  if (x > frontM || x < -rearM || Math.abs(y) > halfWidthM) return false;
+  return turnsTo || Math.abs(y) < halfWidthM - GRAZE_M;
 }
 
 function straightTo(x: number, y: number, outline: Outline, wide: number): number {
   if (x > outline.frontM) return Math.abs(y) < wide ? x - outline.frontM : Infinity;
-  return isInside(x, y, outline) ? 0 : Infinity;
+  return blocks(x, y, outline, false) ? 0 : Infinity;
 }
 
 /** On an arc to the left of `radius` about (0, radius). */
@@ -56,7 +60,7 @@ function arcTo(x: number, y: number, radius: number, outline: Outline, wide: num
   if (distance2 > outer * outer + front2 || distance2 < inner * inner) return Infinity;
   const angle = sweepTo(x, away, distance2, inner, front2);
   if (angle >= 0) return angle * radius;
-  if (isInside(x, y, outline)) return 0;
+  if (blocks(x, y, outline, y > 0)) return 0;
   const bare = Math.max(0, radius - outline.halfWidthM);
   if (distance2 < bare * bare || distance2 > (radius + outline.halfWidthM) ** 2 + front2) return Infinity;
   const later = sweepTo(x, away, distance2, bare, front2);

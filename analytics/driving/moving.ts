@@ -1,14 +1,14 @@
 import { RAYS } from "./sight.ts";
 import type { DrivingOptions } from "./options.ts";
+import type { Pose } from "./tracks.ts";
 
-/** Where the rear axle is by dead reckoning: metres and radians since an arbitrary start. */
-interface Pose {
+interface MutablePose {
   x: number;
   y: number;
   yaw: number;
 }
 
-interface Snapshot extends Pose {
+interface Snapshot extends MutablePose {
   atMs: number;
   yawRate: number;
   readonly ranges: Float64Array;
@@ -37,6 +37,8 @@ const DEG = Math.PI / 180;
  * a corner, is no such place, so that the standing world stays standing while the vehicle drives past it.
  */
 export interface Moving {
+  /** Where the rear axle is by dead reckoning. */
+  readonly pose: Pose;
   /** Whether the thing a ray sees has moved. */
   has(ray: number, nowMs: number): boolean;
   /** Takes the next plausible table, and the motion since the last one. */
@@ -54,7 +56,7 @@ export function createMoving({ sensor }: DrivingOptions): Moving {
     yawRate: 0,
     ranges: new Float64Array(RAYS),
   }));
-  const pose: Pose = { x: 0, y: 0, yaw: 0 };
+  const pose: MutablePose = { x: 0, y: 0, yaw: 0 };
   const untilMs = new Float64Array(RAYS).fill(-Infinity);
   /** Rays that seem to have moved, in this comparison and in the one before. */
   let suspect = new Uint8Array(RAYS);
@@ -145,6 +147,7 @@ export function createMoving({ sensor }: DrivingOptions): Moving {
   }
 
   return {
+    pose,
     has: (ray, nowMs) => (untilMs[ray] as number) >= nowMs,
     take(ranges, nowMs, speedMps, yawRateRadPerS) {
       reckon(nowMs, speedMps, yawRateRadPerS);

@@ -44,12 +44,8 @@ const limitsSchema = z.strictObject({
   brakingMps2: z.number().min(0.5).max(3.5).default(2).describe("braking that is planned with, m/s²"),
   emergencyMps2: z.number().min(0.5).max(9.8).default(3.5).describe("braking in an emergency, m/s²"),
   lateralMps2: z.number().min(0.2).max(3).default(2).describe("sideways, in bends, m/s²"),
-  lateralJerkMps3: z
-    .number()
-    .min(0.2)
-    .max(5)
-    .default(2.5)
-    .describe("change of the sideways acceleration, m/s³; what steers may allow little more"),
+  emergencyLateralMps2: z.number().min(0.2).max(3).default(3).describe("sideways, when something gets into the way, m/s²"),
+  lateralJerkMps3: z.number().min(0.2).max(5).default(3).describe("change of the sideways acceleration, m/s³"),
   marginM: z.number().min(0).max(3).default(0.3).describe("kept clear on either side, metres"),
   stopM: z.number().min(0.1).max(10).default(0.8).describe("where it stops before an obstacle, metres"),
   reactionMs: z.number().min(20).max(2000).default(450).describe("from the sensor's reading to half of the brakes' effect, milliseconds"),

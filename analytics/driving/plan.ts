@@ -1,9 +1,9 @@
 import { freeAlong, type Outline, type Points } from "./arc.ts";
 import { createGround } from "./ground.ts";
-import { createMoving } from "./moving.ts";
 import { createSight, RAYS, type TableFault } from "./sight.ts";
-import { requiredBraking, stoppingDistance, stoppingSpeed, yieldingSpeed } from "./speed.ts";
+import { requiredBraking, stoppingDistance, stoppingSpeed } from "./speed.ts";
 import { createSteer } from "./steer.ts";
+import { createYielding } from "./yielding.ts";
 import type { DrivingOptions } from "./options.ts";
 
 const DEG = Math.PI / 180;
@@ -65,7 +65,7 @@ export function createPlanner(options: DrivingOptions): Planner {
   const { sensor, vehicle, limits, trust } = options;
   const outline: Outline = { frontM: vehicle.frontM, rearM: vehicle.rearM, halfWidthM: vehicle.widthM / 2 };
   const sight = createSight(options);
-  const moving = createMoving(options);
+  const yielding = createYielding(options, outline);
   const ground = createGround(options);
   const steer = createSteer(options, outline);
   const points: Points = { x: new Float64Array(RAYS), y: new Float64Array(RAYS), count: 0 };
@@ -73,7 +73,6 @@ export function createPlanner(options: DrivingOptions): Planner {
   const sin = Float64Array.from({ length: RAYS }, (_, ray) => Math.sin(ray * DEG));
   const reactionS = limits.reactionMs / 1000;
   const groundMps = stoppingSpeed(ground.sightM - limits.stopM, limits.brakingMps2, reactionS);
-  const yielding = { obstacleMps: limits.obstacleMps, brakingMps2: limits.emergencyMps2, reactionS, marginM: limits.marginM };
   const plan: Plan = {
     acceleratorPercent: 0,
     brakePercent: HOLD_PERCENT,
@@ -115,11 +114,11 @@ export function createPlanner(options: DrivingOptions): Planner {
     fault = sight.take(table, nowMs, speedMps);
     if (fault !== undefined) {
       faultMs = nowMs;
-      moving.forget();
+      yielding.forget();
       return false;
     }
     seenMs = nowMs;
-    moving.take(sight.ranges, nowMs, speedMps, speedMps * curvatureOf(wheelsDeg));
+    yielding.take(sight.ranges, nowMs, speedMps, speedMps * curvatureOf(wheelsDeg));
     points.count = 0;
     for (let ray = 0; ray < RAYS; ray++) {
       const range = sight.ranges[ray] as number;
@@ -129,25 +128,6 @@ export function createPlanner(options: DrivingOptions): Planner {
       points.count += 1;
     }
     return true;
-  }
-
-  /** The speed at which whatever moves can still be let pass, on an arc. */
-  function speedBesideMoving(curvature: number, nowMs: number): number {
-    let speed = limits.speedMps;
-    for (let ray = 0; ray < RAYS; ray++) {
-      if (!moving.has(ray, nowMs)) continue;
-      const range = sight.ranges[ray] as number;
-      const x = sensor.forwardM + range * (cos[ray] as number);
-      if (x < 0) continue;
-      const y = range * (sin[ray] as number);
-      const along =
-        Math.abs(curvature) < 1e-4 ? x : Math.atan2(x, 1 / Math.abs(curvature) - y * Math.sign(curvature)) / Math.abs(curvature);
-      const across = Math.abs(curvature) < 1e-4 ? Math.abs(y) : Math.abs(Math.hypot(x, 1 / curvature - y) - Math.abs(1 / curvature));
-      const ahead = Math.max(0, along - outline.frontM);
-      const aside = Math.max(0, across - outline.halfWidthM);
-      speed = Math.min(speed, yieldingSpeed(ahead, aside, limits.speedMps, yielding));
-    }
-    return speed;
   }
 
   /** The way the wheels take to where they are sent. */
@@ -170,9 +150,8 @@ export function createPlanner(options: DrivingOptions): Planner {
 
   /** Sets the aim for a vehicle that sees; returns how much way is left before it must stand. */
   function aim(input: PlanInput, speedMps: number): number {
-    const { nowMs } = input;
     const horizonM = Math.min(sensor.maxRangeM, Math.max(6, 4 + 1.5 * stoppingDistance(speedMps, limits.brakingMps2, reactionS)));
-    const { curvature, freeM: softM } = steer.choose(sight.ranges, points, input.goalDeg, speedMps, horizonM, evading);
+    const { curvature, freeM: softM } = steer.choose(sight.ranges, points, input.goalDeg, speedMps, horizonM, evading ? yielding.side : 0);
     let hardM = hardFree(curvature, speedMps, horizonM);
     if (typeof input.vertical === "object") hardM = Math.min(hardM, ground.clearAhead(input.vertical));
     const wayM = hardM - limits.stopM;
@@ -188,7 +167,7 @@ export function createPlanner(options: DrivingOptions): Planner {
       lowerTo(Math.max(0, wayM) / limits.timeToCollisionS, "obstacle ahead");
     }
     if (softM < horizonM) lowerTo(Math.max(CREEP_MPS, stoppingSpeed(softM - limits.stopM, limits.brakingMps2, reactionS)), "narrow");
-    const besideMps = Math.min(speedBesideMoving(curvature, nowMs), speedBesideMoving(curvatureOf(wheelsDeg), nowMs));
+    const besideMps = Math.min(yielding.speedOn(curvature), yielding.speedOn(curvatureOf(wheelsDeg)));
     evading = besideMps < speedMps - EVADE_MPS;
     lowerTo(besideMps, "something moves");
     return hardM < horizonM ? wayM : Infinity;

@@ -1,5 +1,6 @@
 import { freeAlong, type Outline, type Points } from "./arc.ts";
 import { RAYS } from "./sight.ts";
+import { stoppingDistance } from "./speed.ts";
 import type { DrivingOptions } from "./options.ts";
 
 const DEG = Math.PI / 180;
@@ -16,9 +17,8 @@ const GAP_HABIT = 0.1;
 const ARC_GOAL_WEIGHT = 0.5;
 const ARC_HABIT = 0.08;
 
-/** While something comes into the way, room counts more than the goal: so much is added to the margin, and so much is left of the goal's weight. */
-const EVADING_M = 0.7;
-const EVADING_GOAL = 0.2;
+/** What it weighs that the vehicle could not stop within an arc's room. */
+const STOPPING_WEIGHT = 2;
 
 /** Where to steer. */
 export interface Steering {
@@ -31,8 +31,8 @@ export interface Steering {
 }
 
 export interface Steer {
-  /** Chooses by the ranges of the sensor and by the same as points. `horizonM` is how far it looks; `evading` while something moves into the way. */
-  choose(ranges: Float64Array, points: Points, goalDeg: number, speedMps: number, horizonM: number, evading: boolean): Steering;
+  /** Chooses by the ranges of the sensor and by the same as points. `horizonM` is how far it looks; `evading`: something moves into the way, and is on this side (1 left, -1 right); 0 otherwise. */
+  choose(ranges: Float64Array, points: Points, goalDeg: number, speedMps: number, horizonM: number, evading: number): Steering;
 }
 
 /** Follow the gap: every obstacle is widened by half the vehicle, then the farthest gap nearest to the goal is headed for on an arc that is free. */
@@ -82,19 +82,23 @@ export function createSteer({ sensor, vehicle, limits }: DrivingOptions, outline
       const reachM = Math.min(sensor.maxRangeM, horizonM + 5);
       widen(ranges, reachM);
       const gapDeg = chooseGap(goalDeg, reachM);
-      const wished = pursuit(gapDeg, speedMps);
       const sharpest = Math.tan(vehicle.maxSteeringDeg * DEG) / vehicle.wheelbaseM;
-      const most = Math.min(sharpest, limits.lateralMps2 / Math.max(1, speedMps * speedMps));
+      const most = Math.min(
+        sharpest,
+        (evading === 0 ? limits.lateralMps2 : limits.emergencyLateralMps2) / Math.max(1, speedMps * speedMps),
+      );
       const before = chosen.curvature;
-      const marginM = limits.marginM + (evading ? EVADING_M : 0);
-      const goalWeight = ARC_GOAL_WEIGHT * (evading ? EVADING_GOAL : 1);
+      const wished = evading === 0 ? pursuit(gapDeg, speedMps) : -evading * most;
+      const neededM = stoppingDistance(speedMps, limits.emergencyMps2, limits.reactionMs / 1000);
       let best = -Infinity;
       for (let i = 0; i < CANDIDATES; i++) {
         const share = (2 * i) / (CANDIDATES - 1) - 1;
         // Finer in the middle, where most driving is done.
         const curvature = most * share * Math.abs(share);
-        const freeM = freeAlong(points, curvature, outline, marginM, horizonM);
-        const score = freeM / horizonM - (goalWeight * Math.abs(curvature - wished) + ARC_HABIT * Math.abs(curvature - before)) / sharpest;
+        const freeM = freeAlong(points, curvature, outline, limits.marginM, horizonM);
+        const short = freeM < neededM ? STOPPING_WEIGHT * (1 - freeM / neededM) : 0;
+        const score =
+          freeM / horizonM - short - (ARC_GOAL_WEIGHT * Math.abs(curvature - wished) + ARC_HABIT * Math.abs(curvature - before)) / sharpest;
         if (score <= best) continue;
         best = score;
         chosen.curvature = curvature;

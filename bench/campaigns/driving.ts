@@ -94,7 +94,16 @@ export async function run(options: SuiteOptions): Promise<readonly Row[]> {
     row({ name: "scenarios driven by the agent", value: seeing.outcomes.length, unit: "scenarios", goal: `= ${plan.scenarios}` }),
     row({ name: "  with sensors that fail", value: seeing.outcomes.filter(({ faults }) => faults.length > 0).length, unit: "scenarios" }),
     row({ name: "  collisions that could have been avoided", value: count(seeing.outcomes, "avoidable"), unit: "collisions", goal: "= 0" }),
-    row({ name: "  collisions that nobody could have avoided", value: count(seeing.outcomes, "unavoidable"), unit: "collisions" }),
+    row({
+      name: "  collisions that could not, with what a driver needs to answer",
+      value: count(seeing.outcomes, "unavoidable"),
+      unit: "collisions",
+    }),
+    row({
+      name: "    of them not even at once",
+      value: seeing.outcomes.filter(({ answerS }) => answerS === -1).length,
+      unit: "collisions",
+    }),
     row({ name: "  limits violated at the ports", value: seeing.violations + blind.violations, unit: "violations", goal: "= 0" }),
     row({ name: "  distance", value: metres / 1000, unit: "km" }),
     row({ name: "  mean speed", value: metres / seconds, unit: "m/s", goal: `≥ ${LEAST_MEAN_MPS}` }),

@@ -5,9 +5,6 @@ import type { Decider } from "../../../test/driving/agent-config.ts";
 /** Length of a scenario, seconds. */
 export const SECONDS = 10;
 
-/** What a perfect driver is granted from sight to answer, seconds: a fifth of a human's. */
-const RESPONSE_S = 0.3;
-
 /** The scenarios one process runs, all with one agent. */
 export interface Share {
   readonly decider: Decider;
@@ -35,7 +32,7 @@ export async function runShare({ decider, seeds }: Share, done: (outcome: Outcom
   const before = process.cpuUsage();
   try {
     for (const seed of seeds) {
-      const outcome = await runScenario({ seed, seconds: SECONDS, faulty: isFaulty(seed), responseS: RESPONSE_S }, subject);
+      const outcome = await runScenario({ seed, seconds: SECONDS, faulty: isFaulty(seed) }, subject);
       outcomes.push(outcome);
       done(outcome);
     }
