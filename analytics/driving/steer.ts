@@ -17,6 +17,9 @@ const GAP_HABIT = 0.1;
 const ARC_GOAL_WEIGHT = 0.5;
 const ARC_HABIT = 0.08;
 
+/** While something gets into the way an arc has room enough with so much of what the vehicle needs to stop. */
+const EVADING_ROOM = 1.2;
+
 /** What it weighs that the vehicle could not stop within an arc's room. */
 const STOPPING_WEIGHT = 2;
 
@@ -90,6 +93,8 @@ export function createSteer({ sensor, vehicle, limits }: DrivingOptions, outline
       const before = chosen.curvature;
       const wished = evading === 0 ? pursuit(gapDeg, speedMps) : -evading * most;
       const neededM = stoppingDistance(speedMps, limits.emergencyMps2, limits.reactionMs / 1000);
+      // Who is about to stop needs no room beyond that.
+      const wantedM = evading === 0 ? horizonM : Math.min(horizonM, EVADING_ROOM * neededM);
       let best = -Infinity;
       for (let i = 0; i < CANDIDATES; i++) {
         const share = (2 * i) / (CANDIDATES - 1) - 1;
@@ -98,7 +103,9 @@ export function createSteer({ sensor, vehicle, limits }: DrivingOptions, outline
         const freeM = freeAlong(points, curvature, outline, limits.marginM, horizonM);
         const short = freeM < neededM ? STOPPING_WEIGHT * (1 - freeM / neededM) : 0;
         const score =
-          freeM / horizonM - short - (ARC_GOAL_WEIGHT * Math.abs(curvature - wished) + ARC_HABIT * Math.abs(curvature - before)) / sharpest;
+          Math.min(1, freeM / wantedM) -
+          short -
+          (ARC_GOAL_WEIGHT * Math.abs(curvature - wished) + ARC_HABIT * Math.abs(curvature - before)) / sharpest;
         if (score <= best) continue;
         best = score;
         chosen.curvature = curvature;
