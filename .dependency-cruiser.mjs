@@ -88,6 +88,23 @@ export default {
       to: { path: "^(agent|drivers|analytics|node_modules)/", pathNot: ["^agent/fleet/", "^agent/wire/", contract, zod] },
     },
     {
+      name: "link-is-wire-between-two-processes",
+      comment:
+        "agent/link carries requests, variables and events between the agent and its device host: it imports agent/contract, the codecs of agent/wire and node: modules. " +
+        "What answers is handed in.",
+      severity: "error",
+      from: { path: "^agent/link/" },
+      to: { path: "^(agent|drivers|analytics|node_modules)/", pathNot: ["^agent/link/", "^agent/wire/", contract, zod] },
+    },
+    {
+      name: "keeper-knows-no-devices",
+      comment:
+        "agent/keeper watches a process and talks to the service manager: it imports agent/contract and node: modules; what it starts, and what makes devices safe, is handed in.",
+      severity: "error",
+      from: { path: "^agent/keeper(\\.ts$|/)" },
+      to: { path: "^(agent|drivers|analytics|node_modules)/", pathNot: ["^agent/keeper(\\.ts$|/)", contract, zod] },
+    },
+    {
       name: "store-stands-alone",
       comment: "agent/store keeps records on disk and knows nothing of what they mean: it imports agent/contract and node: modules.",
       severity: "error",

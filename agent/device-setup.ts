@@ -18,6 +18,7 @@ export interface DeviceSetup {
   /** Those modules. */
   readonly modules: readonly string[];
   readonly host: AgentConfig["host"];
+  readonly link: AgentConfig["link"];
   readonly motion: AgentConfig["motion"];
   readonly rules: AgentConfig["rules"];
   readonly analytics: Pick<AgentConfig["analytics"], "variables" | "staleMs" | "driving">;
@@ -35,7 +36,7 @@ export interface DeviceOutline {
 }
 
 export function deviceSetupOf(config: AgentConfig): DeviceSetup {
-  const { node, file, board, devices, pending, modules, host, motion, rules, analytics, limits, log } = config;
+  const { node, file, board, devices, pending, modules, host, link, motion, rules, analytics, limits, log } = config;
   return {
     node,
     folder: dirname(file),
@@ -44,6 +45,7 @@ export function deviceSetupOf(config: AgentConfig): DeviceSetup {
     pending: pending.map(({ id, driver, fields, common }) => ({ id, driverName: driver, fields, policy: common })),
     modules,
     host,
+    link,
     motion,
     rules,
     analytics: { variables: analytics.variables, staleMs: analytics.staleMs, driving: analytics.driving },

@@ -55,7 +55,7 @@ const PREPARE_MS = 2000;
  */
 export async function openKeptDevices(options: KeptDevicesOptions): Promise<NodeDevices> {
   const { setup, specs, stateFolder, clock, log, journal, variables } = options;
-  const remote = createRemoteHost<DevicesReport>({ clock, log, journal, variables });
+  const remote = createRemoteHost<DevicesReport>({ clock, log, journal, variables, limits: setup.link });
   const boardOptions = { clock, log: quiet(log), definitionFor: shippedBoardFor };
   const safety = { specs, openBoard: () => openBoard(setup.board, boardOptions), clock, log, limitMs: options.keeper.safeMs };
 

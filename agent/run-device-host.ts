@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { compilePermits } from "./access/permits.ts";
 import { AgentError, toAgentError } from "./contract/errors.ts";
 import { createJournal } from "./host/journal.ts";
+import { LINK_LIMITS } from "./link/limits.ts";
 import { serveHost } from "./link/serve-host.ts";
 import { openDevices, type OpenedDevices } from "./open-devices.ts";
 import { lockStateFolder } from "./state-folder.ts";
@@ -58,6 +59,7 @@ export function runDeviceHost(options: DeviceHostOptions): DeviceHost {
   const { stream, clock, version, modules } = options;
   let log = options.createLog("info");
   let heartbeatMs = 0;
+  let limits = LINK_LIMITS;
   let devices: OpenedDevices | undefined;
   let store: VariableStore | undefined;
   let ending = false;
@@ -80,6 +82,7 @@ export function runDeviceHost(options: DeviceHostOptions): DeviceHost {
       devices?.loseFront("the front is gone");
       clock.after(devices === undefined ? 0 : ORPHAN_MS, () => end(0, "the front is gone"));
     },
+    limits: () => limits,
     beatMs: () => heartbeatMs,
     loops: () => ({ motion: devices?.beats() ?? 0 }),
   });
@@ -87,8 +90,9 @@ export function runDeviceHost(options: DeviceHostOptions): DeviceHost {
   async function start({ setup, stateFolder, quarantine, eStoppedBy, ...more }: HostStart): Promise<OpenedDevices> {
     log = options.createLog(setup.logLevel);
     heartbeatMs = more.heartbeatMs;
-    const { analytics, limits } = setup;
-    const variables = createVariableStore({ clock, limits, declared: analytics.variables, defaultStaleMs: analytics.staleMs });
+    limits = setup.link;
+    const { analytics, limits: storeLimits } = setup;
+    const variables = createVariableStore({ clock, limits: storeLimits, declared: analytics.variables, defaultStaleMs: analytics.staleMs });
     store = variables;
     await takeOver(stateFolder, clock);
     devices = await openDevices({

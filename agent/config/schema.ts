@@ -8,6 +8,7 @@ import { fleetOptionsSchema } from "../fleet/options.ts";
 import { motionLimitsSchema } from "../host/motion-limits.ts";
 import { hostOptionsSchema } from "../host/options.ts";
 import { keeperSchema } from "../keeper/options.ts";
+import { linkLimitsSchema } from "../link/limits.ts";
 import { eventsOptionsSchema } from "../services/events/options.ts";
 import { filesOptionsSchema } from "../services/files/options.ts";
 import { memoryOptionsSchema } from "../services/memory/options.ts";
@@ -115,7 +116,11 @@ const analyticsSchema = z.strictObject({
 });
 
 const watchdogSchema = z.strictObject({
-  device: z.string().startsWith("/dev/", { error: "a watchdog is a device, for example /dev/watchdog" }).default("/dev/watchdog"),
+  device: z
+    .string()
+    .startsWith("/dev/", { error: "a watchdog is a device, for example /dev/watchdog" })
+    .default("/dev/watchdog")
+    .describe("the watchdog's device"),
   timeoutS: z
     .int()
     .min(1)
@@ -154,6 +159,7 @@ export const configSchema = z.strictObject({
     .describe("a classic token on port 10000 that names nothing goes to the queue; false answers ERR UNKNOWN"),
   host: hostOptionsSchema.prefault({}),
   keeper: keeperSchema.prefault({}),
+  link: linkLimitsSchema.prefault({}),
   motion: motionLimitsSchema.prefault({}),
   watchdog: watchdogSchema.optional().describe("the hardware watchdog; without it none is opened"),
   memory: memoryOptionsSchema.prefault({}),

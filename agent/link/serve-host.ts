@@ -32,7 +32,8 @@ export interface ServeHostOptions {
   readonly log: Log;
   readonly journal: Journal;
   readonly variables: MirroredVariables;
-  readonly limits?: LinkLimits;
+  /** Asked when a call comes. */
+  readonly limits?: () => LinkLimits;
   /** Makes permits of the list of a user. */
   readonly permitsFor: (allow: readonly string[]) => Permits;
   /** Opens what the front asks for, and answers with what answers its calls. What it rejects with is the reason the front is told. */
@@ -78,7 +79,7 @@ const NO_REQUESTS: readonly Request[] = [];
 
 /** Begins to answer what comes over `stream`; the first message says with what to start. */
 export function serveHost(options: ServeHostOptions): HostLink {
-  const { clock, journal, limits = LINK_LIMITS } = options;
+  const { clock, journal, limits = () => LINK_LIMITS } = options;
   const parser = createMessageParser();
   const stream = takeInput(options.stream, onData);
   const textOfReply = createReplyWriter();
@@ -190,9 +191,9 @@ export function serveHost(options: ServeHostOptions): HostLink {
   /** Orders that were on their way for too long belong to a front that stood still: whoever gave them has given up or given others. */
   function tooLate(request: Request, caller: HostCaller): Reply | undefined {
     const ageMs = clock.monotonicMs() - sentMs;
-    if (ageMs <= limits.maxOrderAgeMs || !isOrder(request, options.reads)) return undefined;
+    if (ageMs <= limits().maxOrderAgeMs || !isOrder(request, options.reads)) return undefined;
     const { subject, text } = orderText(request);
-    const age = `${Math.round(ageMs)} ms, more than the ${limits.maxOrderAgeMs} ms an order may be`;
+    const age = `${Math.round(ageMs)} ms, more than the ${limits().maxOrderAgeMs} ms an order may be`;
     journal.record("refuse", subject, caller.name, `${text}: STALE`, caller.cause);
     return errorReply(new AgentError("STALE", `${text} was on its way for ${age}; send it again`));
   }

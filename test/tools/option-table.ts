@@ -27,6 +27,7 @@ export const DOCUMENTED_SECTIONS = [
   "audit",
   "host",
   "keeper",
+  "link",
   "motion",
   "watchdog",
   "analytics.driving",
