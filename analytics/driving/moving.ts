@@ -1,6 +1,6 @@
 import { RAYS } from "./sight.ts";
 import type { DrivingOptions } from "./options.ts";
-import type { Pose } from "./tracks.ts";
+import type { Pose } from "./remembered.ts";
 
 interface MutablePose {
   x: number;

@@ -11,7 +11,7 @@ const DEG = Math.PI / 180;
 /** What is known when a plan is made. */
 export interface PlanInput {
   readonly nowMs: number;
-  /** The newest horizontal table, or what is wrong: nothing new arrived. */
+  /** The newest horizontal table; undefined when none arrived since the last plan. */
   readonly horizontal: readonly number[] | undefined;
   /** The latest vertical table; undefined where there is no such sensor, "lost" where nothing fresh came from it. */
   readonly vertical: readonly number[] | "lost" | undefined;
@@ -86,6 +86,8 @@ export function createPlanner(options: DrivingOptions): Planner {
   };
   let lastMs = -Infinity;
   let seenMs = -Infinity;
+  /** When there was last everything a plan needs. */
+  let plannedMs = -Infinity;
   let faultMs = -Infinity;
   let fault: TableFault | undefined;
   /** Where the wheels should be, and where they are as far as they follow what is published. */
@@ -203,7 +205,7 @@ export function createPlanner(options: DrivingOptions): Planner {
   function goBlind(nowMs: number, speedMps: number, why: string): void {
     wantedDeg = wheelsDeg;
     evading = false;
-    const forLong = nowMs - seenMs > trust.staleMs;
+    const forLong = nowMs - plannedMs > trust.staleMs;
     const before = plan.brakePercent;
     plan.speedMps = forLong ? 0 : Math.min(plan.speedMps, speedMps);
     plan.reason = why;
@@ -255,6 +257,7 @@ export function createPlanner(options: DrivingOptions): Planner {
       const sees = input.horizontal !== undefined && look(input.horizontal, nowMs, speedMps);
       const why = doubt(input);
       if (sees && input.speedMps !== undefined && input.vertical !== "lost") {
+        plannedMs = nowMs;
         const wayM = aim(input, speedMps);
         if (why !== undefined) lowerTo(Math.min(limits.degradedMps, speedMps), why);
         pedals(speedMps, wayM, why === undefined);

@@ -1,5 +1,5 @@
 import { createMoving } from "./moving.ts";
-import { createTracks } from "./tracks.ts";
+import { createRemembered } from "./remembered.ts";
 import { RAYS } from "./sight.ts";
 import { yieldingSpeed } from "./speed.ts";
 import type { Outline, Points } from "./arc.ts";
@@ -28,7 +28,7 @@ export interface Yielding {
 export function createYielding(options: DrivingOptions, outline: Outline): Yielding {
   const { sensor, limits } = options;
   const moving = createMoving(options);
-  const tracks = createTracks();
+  const remembered = createRemembered();
   const moved: Points = { x: new Float64Array(RAYS), y: new Float64Array(RAYS), count: 0 };
   const stopping = {
     obstacleMps: limits.obstacleMps,
@@ -76,20 +76,20 @@ export function createYielding(options: DrivingOptions, outline: Outline): Yield
         moved.y[moved.count] = (ranges[ray] as number) * Math.sin(deg * DEG);
         moved.count += 1;
       }
-      tracks.take(moved, moving.pose, nowMs);
+      remembered.take(moved, moving.pose, nowMs);
     },
     speedOn(curvature) {
       lowest = limits.speedMps;
       nearest2 = Infinity;
       for (let i = 0; i < moved.count; i++) pass(moved.x[i] as number, moved.y[i] as number, curvature, 0);
-      tracks.forHidden(moving.pose, lastMs, (x, y, ageMs) => {
+      remembered.forHidden(moving.pose, lastMs, (x, y, ageMs) => {
         pass(x, y, curvature, (limits.obstacleMps * ageMs) / 1000);
       });
       return lowest;
     },
     forget() {
       moving.forget();
-      tracks.forget();
+      remembered.forget();
     },
   };
 }
