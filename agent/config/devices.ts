@@ -73,7 +73,7 @@ export function checkDevices(
     else if ("pending" in checked) pending.push(checked.pending);
     else problems.push(...checked.problems);
   }
-  problems.push(...sharedPorts(source, devices, board));
+  problems.push(...sharedPorts(source, devices, board), ...splitChips(source, devices));
   return { devices, pending, ids: entries.map(([id]) => id), problems };
 }
 
@@ -160,6 +160,21 @@ function sharedPorts(source: YamlSource, devices: readonly ConfiguredDevice[], b
     }
   }
   return problems;
+}
+
+/** The channels of one PCA9685 share its period and its sleep, so one board has to drive them all: the motion thread has a board of its own. */
+function* splitChips(source: YamlSource, devices: readonly ConfiguredDevice[]): Generator<Problem> {
+  const first = new Map<string, ConfiguredDevice>();
+  for (const device of devices.filter(({ common }) => common.enabled)) {
+    for (const claim of device.driver.claims(device.options).filter((text) => text.startsWith("pwm pca9685@"))) {
+      const chip = claim.slice("pwm ".length, claim.lastIndexOf(":"));
+      const earlier = first.get(chip);
+      first.set(chip, earlier ?? device);
+      if (earlier === undefined || earlier.driver.thread === device.driver.thread) continue;
+      const reason = `channels of ${chip} are used by ${earlier.id} and by ${device.id}, of which one runs in the motion thread and the other does not`;
+      yield source.problem(claimPath(source, device.id, claim), "value", reason, "give the vehicle a PCA9685 of its own");
+    }
+  }
 }
 
 function sharedPort(file: string, earlier: Claim, claim: Claim): { reason: string; suggestion: string } {

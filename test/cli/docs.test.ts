@@ -7,12 +7,13 @@ import { EXIT } from "../../agent/cli/exit.ts";
 import { configSchema, deviceCommonSchema } from "../../agent/config/schema.ts";
 import { deviceModules } from "../../agent/modules.ts";
 import { virgo } from "../helpers/fake-io.ts";
-import { DOCUMENTED_SECTIONS, optionTable } from "../tools/option-table.ts";
+import { DOCUMENTED_SECTIONS, driverTables, limitTables, optionTable } from "../tools/option-table.ts";
 
 const DOCS = join(import.meta.dirname, "..", "..", "docs");
 
 const cli = readFileSync(join(DOCS, "cli.md"), "utf8");
 const configuration = readFileSync(join(DOCS, "configuration.md"), "utf8");
+const devices = readFileSync(join(DOCS, "devices.md"), "utf8");
 
 /** The text between a heading and the next one. */
 function section(text: string, heading: string): string {
@@ -34,10 +35,10 @@ t.test("the documented exit codes are those of the program", (t) => {
 });
 
 t.test("the documented commands are those of the program", async (t) => {
-  const documented = [...cli.matchAll(/^\| `virgo ([a-z]+)/gm)].map(([, name = ""]) => name);
+  const documented = [...cli.matchAll(/^\| `virgo ([a-z-]+)/gm)].map(([, name = ""]) => name);
   const { out } = await virgo(["--help"]);
   const [, listed = ""] = out.split("Commands:\n");
-  const commands = [...listed.matchAll(/^ {2}([a-z]+)/gm)].map(([, name = ""]) => name).filter((name) => name !== "help");
+  const commands = [...listed.matchAll(/^ {2}([a-z-]+)/gm)].map(([, name = ""]) => name).filter((name) => name !== "help");
   t.same([...new Set(documented)].sort(), commands.sort());
 });
 
@@ -56,6 +57,8 @@ t.test("every key of the configuration is documented", (t) => {
     );
   }
   t.same(firstColumn(section(configuration, "Devices")), Object.keys(deviceCommonSchema.shape));
+  for (const [driver, table] of [...driverTables(), ...limitTables()])
+    t.ok(section(devices, driver).includes(table), `${driver}: node --import tsx test/tools/option-table.ts puts its options there`);
   const drivers = deviceModules.flatMap((module) => module.drivers.map((driver) => driver.name));
   for (const driver of drivers) t.match(section(configuration, "Devices"), `\`${driver}\``);
   t.end();

@@ -11,6 +11,7 @@ import { createLanguage } from "../../analytics/expression.ts";
 import { checkRule } from "../../analytics/rule.ts";
 import { gpio } from "../../drivers/gpio/index.ts";
 import type { LoadOptions, LoadedConfig } from "../../agent/config/load.ts";
+import { pwmRefSchema, pwmText } from "../../agent/contract/board.ts";
 import type { DeviceModule } from "../../agent/contract/device.ts";
 
 /** A driver that moves, and one whose schema is not strict. */
@@ -29,6 +30,16 @@ const motion: DeviceModule = {
       moves: true,
       lease: MOTION_LEASE,
       claims: ({ line }) => [`line ${line}`],
+      open: () => Promise.reject(new Error("nothing is opened here")),
+    }),
+    defineDriver({
+      name: "arm",
+      summary: "moves in the motion thread",
+      options: z.strictObject({ pwm: pwmRefSchema }),
+      moves: true,
+      lease: MOTION_LEASE,
+      thread: "motion",
+      claims: ({ pwm }) => [pwmText(pwm)],
       open: () => Promise.reject(new Error("nothing is opened here")),
     }),
   ],
@@ -241,6 +252,17 @@ devices:
     ],
   },
   {
+    name: "one PCA9685 inside and outside of the motion thread",
+    yaml: `devices:
+  lamp: { driver: light, pwm: { pca9685: { bus: 1, channel: 0 } } }
+  arm: { driver: arm, pwm: { pca9685: { bus: 1, channel: 1 } } }
+  hand: { driver: arm, pwm: { pca9685: { bus: 1, address: 0x41, channel: 1 } } }
+  glow: { driver: light, pwm: { pca9685: { bus: 1, channel: 2 } } }`,
+    problems: [
+      "virgo.yaml:3:28: channels of pca9685@1:0x40 are used by lamp and by arm, of which one runs in the motion thread and the other does not; give the vehicle a PCA9685 of its own",
+    ],
+  },
+  {
     name: "one port under two names of its board file",
     yaml: `board: boards/mine.yaml
 devices:
@@ -342,7 +364,7 @@ rules:
     name: "a name from JavaScript's inside",
     yaml: "__proto__: { x: 1 }",
     problems: [
-      "virgo.yaml:1:1: unknown key __proto__ in the file; it may hold node, board, listen, clone, kingcobra, memory, files, events, queue, fleet, classic, auth, tls, audit, limits, log, devices, analytics or rules",
+      "virgo.yaml:1:1: unknown key __proto__ in the file; it may hold node, board, isolation, modules, listen, clone, kingcobra, host, keeper, link, motion, watchdog, memory, files, events, queue, fleet, classic, auth, tls, audit, limits, log, devices, analytics or rules",
     ],
   },
 ];
@@ -460,3 +482,23 @@ t.test("a rule may read what nobody declared, since a stream may set it: that is
   ]);
   t.end();
 });
+
+t.test(
+  "a driver that is not there may be one of a module of others: its device waits for it, and the common options are checked now",
+  (t) => {
+    const yaml = `modules: [./fan.js]
+devices: { fan: { driver: pwm-fan, speed: 3, leaseMs: 500 }, lamp: { driver: light, line: GPIO17 } }
+rules: { cool: { when: lamp.on, call: fan.speed(50.0) } }`;
+    const { config, problems } = load(t, yaml);
+    t.same(problems, []);
+    t.strictSame(config?.modules, ["./fan.js"]);
+    t.match(config?.pending, [{ id: "fan", driver: "pwm-fan", fields: { speed: 3 }, common: { leaseMs: 500, onLoss: "safe" } }]);
+    t.strictSame(
+      config?.devices.map(({ id }) => id),
+      ["lamp"],
+    );
+    t.match(load(t, yaml.replace("modules: [./fan.js]\n", "")).problems, [{ reason: 'no driver is called "pwm-fan"' }]);
+    t.match(load(t, yaml.replace("leaseMs: 500", "leaseMs: soon")).problems, [{ line: 2 }]);
+    t.end();
+  },
+);
