@@ -14,10 +14,16 @@ interface Snapshot extends MutablePose {
   readonly ranges: Float64Array;
 }
 
+/** Rays farther behind are not looked at, degrees. */
+export const SIDE_DEG = 160;
+
 /** How often the surroundings are remembered, and how far back they are compared with. */
 const SNAPSHOT_MS = 100;
 const SNAPSHOTS = 12;
 const LOOK_BACK_MS = [200, 500, 1000] as const;
+
+/** After this long without a plausible table nothing is known of before, milliseconds. */
+const LONGEST_GAP_MS = 200;
 
 /** A ray that was found to have moved counts for this long: every look back is taken in turn. */
 const HOLD_MS = 100;
@@ -43,8 +49,6 @@ export interface Moving {
   has(ray: number, nowMs: number): boolean;
   /** Takes the next plausible table, and the motion since the last one. */
   take(ranges: Float64Array, nowMs: number, speedMps: number, yawRateRadPerS: number): void;
-  /** Nothing is known of before: the tables were not plausible. */
-  forget(): void;
 }
 
 export function createMoving({ sensor }: DrivingOptions): Moving {
@@ -69,7 +73,8 @@ export function createMoving({ sensor }: DrivingOptions): Moving {
   let lastMs = -Infinity;
 
   function reckon(nowMs: number, speedMps: number, yawRate: number): void {
-    const dtS = Math.min(0.2, Math.max(0, nowMs - lastMs) / 1000);
+    if (nowMs - lastMs > LONGEST_GAP_MS) for (const snapshot of snapshots) snapshot.atMs = -Infinity;
+    const dtS = Math.min(LONGEST_GAP_MS, Math.max(0, nowMs - lastMs)) / 1000;
     lastMs = nowMs;
     const yaw = pose.yaw + (yawRate * dtS) / 2;
     pose.x += Math.cos(yaw) * speedMps * dtS;
@@ -134,7 +139,7 @@ export function createMoving({ sensor }: DrivingOptions): Moving {
     for (let ray = 0; ray < RAYS; ray++) {
       const range = ranges[ray] as number;
       suspect[ray] = 0;
-      if (range <= 0 || range >= maxRangeM || (ray > 120 && ray < 240)) continue;
+      if (range <= 0 || range >= maxRangeM || (ray > SIDE_DEG && ray < RAYS - SIDE_DEG)) continue;
       const hereX = forwardM + range * (cos[ray] as number);
       const hereY = range * (sin[ray] as number);
       const thereX = dx + hereX * cosTurn - hereY * sinTurn - forwardM;
@@ -155,9 +160,6 @@ export function createMoving({ sensor }: DrivingOptions): Moving {
       turn = (turn + 1) % LOOK_BACK_MS.length;
       if (then !== undefined) compare(ranges, then, nowMs, yawRateRadPerS);
       remember(ranges, nowMs, yawRateRadPerS);
-    },
-    forget() {
-      for (const snapshot of snapshots) snapshot.atMs = -Infinity;
     },
   };
 }

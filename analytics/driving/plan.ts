@@ -116,7 +116,6 @@ export function createPlanner(options: DrivingOptions): Planner {
     fault = sight.take(table, nowMs, speedMps);
     if (fault !== undefined) {
       faultMs = nowMs;
-      yielding.forget();
       return false;
     }
     seenMs = nowMs;
@@ -164,10 +163,9 @@ export function createPlanner(options: DrivingOptions): Planner {
     if (typeof input.vertical === "object") lowerTo(groundMps, "ground not seen farther");
     const sharper = Math.max(Math.abs(curvature), Math.abs(curvatureOf(wheelsDeg)));
     lowerTo(Math.sqrt(limits.lateralMps2 / Math.max(sharper, 1e-6)), "bend");
-    if (hardM < horizonM) {
-      lowerTo(stoppingSpeed(wayM, limits.brakingMps2, reactionS), "obstacle ahead");
-      lowerTo(Math.max(0, wayM) / limits.timeToCollisionS, "obstacle ahead");
-    }
+    const ahead = hardM < horizonM ? "obstacle ahead" : "looks no farther";
+    lowerTo(stoppingSpeed(wayM, limits.brakingMps2, reactionS), ahead);
+    lowerTo(Math.max(0, wayM) / limits.timeToCollisionS, ahead);
     if (softM < horizonM) lowerTo(Math.max(CREEP_MPS, stoppingSpeed(softM - limits.stopM, limits.brakingMps2, reactionS)), "narrow");
     const besideMps = Math.min(yielding.speedOn(curvature), yielding.speedOn(curvatureOf(wheelsDeg)));
     evading = besideMps < speedMps - EVADE_MPS;

@@ -33,7 +33,6 @@ export interface Remembered {
   take(moved: Points, pose: Pose, nowMs: number): void;
   /** Calls `visit` with each thing that is out of sight: where it was seen last, in the frame of the rear axle, and for how long it is gone. */
   forHidden(pose: Pose, nowMs: number, visit: (x: number, y: number, ageMs: number) => void): void;
-  forget(): void;
 }
 
 export function createRemembered(): Remembered {
@@ -80,9 +79,6 @@ export function createRemembered(): Remembered {
         const dy = thing.y - pose.y;
         visit(dx * Math.cos(pose.yaw) + dy * Math.sin(pose.yaw), dy * Math.cos(pose.yaw) - dx * Math.sin(pose.yaw), ageMs);
       }
-    },
-    forget() {
-      for (const thing of things) thing.seenMs = -Infinity;
     },
   };
 }

@@ -1,4 +1,4 @@
-import { createMoving } from "./moving.ts";
+import { createMoving, SIDE_DEG } from "./moving.ts";
 import { createRemembered } from "./remembered.ts";
 import { RAYS } from "./sight.ts";
 import { yieldingSpeed } from "./speed.ts";
@@ -6,9 +6,6 @@ import type { Outline, Points } from "./arc.ts";
 import type { DrivingOptions } from "./options.ts";
 
 const DEG = Math.PI / 180;
-
-/** What moves farther behind than this is not the vehicle's to yield to, degrees. */
-const SIDE_DEG = 120;
 
 /** Below this curvature an arc is a straight line. */
 const STRAIGHT = 1e-4;
@@ -21,8 +18,6 @@ export interface Yielding {
   speedOn(curvature: number): number;
   /** Which side the nearest of them is on: 1 left, -1 right, 0 for what is in the way already. */
   readonly side: number;
-  /** The tables were not plausible: nothing is known of before. */
-  forget(): void;
 }
 
 export function createYielding(options: DrivingOptions, outline: Outline): Yielding {
@@ -43,7 +38,7 @@ export function createYielding(options: DrivingOptions, outline: Outline): Yield
 
   /** Beside an arc: how far along it, and how far off it. */
   function speedPast(x: number, y: number, curvature: number, grownM: number): number {
-    if (x < 0) return limits.speedMps;
+    if (x < -outline.rearM) return limits.speedMps;
     const bent = Math.abs(curvature);
     const straight = bent < STRAIGHT;
     const along = straight ? x : Math.atan2(x, 1 / bent - y * Math.sign(curvature)) / bent;
@@ -56,7 +51,7 @@ export function createYielding(options: DrivingOptions, outline: Outline): Yield
   function pass(x: number, y: number, curvature: number, grownM: number): void {
     lowest = Math.min(lowest, speedPast(x, y, curvature, grownM));
     const away2 = x * x + y * y;
-    if (x < 0 || away2 >= nearest2) return;
+    if (x < -outline.rearM || away2 >= nearest2) return;
     nearest2 = away2;
     side = Math.abs(y) < outline.halfWidthM ? 0 : Math.sign(y);
   }
@@ -86,10 +81,6 @@ export function createYielding(options: DrivingOptions, outline: Outline): Yield
         pass(x, y, curvature, (limits.obstacleMps * ageMs) / 1000);
       });
       return lowest;
-    },
-    forget() {
-      moving.forget();
-      remembered.forget();
     },
   };
 }
