@@ -24,6 +24,7 @@ export async function run({ quick, seed, progress }: SuiteOptions): Promise<read
     environment: {},
     timeoutS: times * LIMIT_S_PER_TIME,
     onLine(line) {
+      if (line.startsWith("late, ")) progress(line);
       if (!line.startsWith(MARK)) return;
       const measurement = JSON.parse(line.slice(MARK.length)) as Measurement;
       measurements.push(measurement);

@@ -171,15 +171,28 @@ async function untilSafe(eventMs: number): Promise<readonly number[] | undefined
 async function once(way: Way, agent: Agent, odd: boolean): Promise<number | undefined> {
   await agent.untilReady();
   clearTrace();
+  const hostPid = agent.hostPid();
   const orders = await way.order();
   if (orders === undefined) return undefined;
   await wait(200 + random.below(50));
+  if (hostPid === undefined || agent.hostPid() !== hostPid) {
+    orders.end();
+    return undefined;
+  }
   const eventMs = monotonicMs();
   const happening = way.happen(agent, orders, odd);
   const safe = await untilSafe(eventMs);
   await happening;
   orders.end();
-  return safe && Math.max(...safe.map((atMs, i) => atMs - way.dueMs(eventMs, orders, PORTS[i]?.moves ?? true)));
+  if (safe === undefined) return undefined;
+  const late = safe.map((atMs, i) => atMs - way.dueMs(eventMs, orders, PORTS[i]?.moves ?? true));
+  const worst = Math.max(...late);
+  if (worst > way.goalMs) {
+    const ports = PORTS.map(({ name }, i) => `${name} ${late[i]?.toFixed(0) ?? ""}`).join(", ");
+    process.stdout.write(`late, ${way.name}: ${ports} ms\n`);
+    if (worst === Infinity) process.stdout.write(`${readTrace().split("\n").slice(-30).join("\n")}\n`);
+  }
+  return worst;
 }
 
 async function measure(way: Way): Promise<Measurement> {

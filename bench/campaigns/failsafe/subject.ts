@@ -17,8 +17,8 @@ const ORDER_MS = 50;
 
 export interface Agent {
   readonly frontPid: number;
-  /** Of the device host that runs now. */
-  hostPid(): number;
+  /** Of the device host that runs now; undefined while there is none. */
+  hostPid(): number | undefined;
   /** Until there is a device host that is ready. */
   untilReady(): Promise<void>;
   kill(signal: NodeJS.Signals, who: "front" | "host"): void;
@@ -59,14 +59,12 @@ export async function startAgent(folder: string): Promise<Agent> {
   const frontPid = front.pid ?? 0;
   const agent: Agent = {
     frontPid,
-    hostPid() {
-      const pid = childOf(frontPid);
-      if (pid === undefined) throw new Error("no device host runs");
-      return pid;
-    },
+    hostPid: () => childOf(frontPid),
     untilReady: () => until("the device host is ready", async () => (await ask("CLONE servo.state")).includes("angleDeg")),
     kill(signal, who) {
-      process.kill(who === "front" ? frontPid : agent.hostPid(), signal);
+      const pid = who === "front" ? frontPid : agent.hostPid();
+      if (pid === undefined) throw new Error("no device host runs");
+      process.kill(pid, signal);
     },
     safeState: () => run([MAIN, "safe-state"], folder),
     async stop() {
