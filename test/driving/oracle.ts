@@ -38,8 +38,8 @@ function followLimits(now: Pedals, wish: Readonly<Pedals>, car: Readonly<Car>, d
 }
 
 /**
- * Whether any manoeuvre begun at a moment, through the car's own slow actuators and within its declared limits, would have touched nothing. Uses the
- * simulator's truth only: where everything was, and how it went on.
+ * Whether any manoeuvre begun at a moment, through the car's own slow actuators and within its declared limits, would have touched nothing, without help: whoever
+ * walks goes on walking. Uses the simulator's truth only: where everything was, and how it went on.
  */
 export function wasAvoidable(moment: Moment, world: World, dtS: number): boolean {
   return MANOEUVRES.some(({ brakePercent, steeringDeg }) => {
@@ -54,7 +54,7 @@ export function wasAvoidable(moment: Moment, world: World, dtS: number): boolean
     const wish: Pedals = { acceleratorPercent: 0, brakePercent, steeringDeg: steeringDeg ?? before.steeringDeg, fuelCut: false };
     const now = { ...before };
     for (let step = 0; step * dtS < LONG_ENOUGH_S; step++) {
-      for (const mover of movers) moveMover(mover, car, dtS);
+      for (const mover of movers) moveMover(mover, undefined, dtS);
       if (step >= DEAD_STEPS) followLimits(now, wish, car, dtS);
       moveCar(car, now, dtS);
       if (car.speedMps === 0) return true;

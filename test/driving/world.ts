@@ -164,12 +164,12 @@ export function stationOf(track: Track, x: number, y: number, from: number): num
   return point * STEP_M + (x - (track.x[point] as number)) * Math.cos(yaw) + (y - (track.y[point] as number)) * Math.sin(yaw);
 }
 
-/** Walks on by `dtS`, but not into the car as it stands there: people see cars. */
-export function moveMover(mover: Mover, car: Readonly<Car>, dtS: number): void {
+/** Walks on by `dtS`, but not into the car as it stands there, where there is one: people see cars. */
+export function moveMover(mover: Mover, car: Readonly<Car> | undefined, dtS: number): void {
   if (!mover.started || mover.walkedM >= mover.wayM) return;
   const x = mover.x + mover.vx * dtS;
   const y = mover.y + mover.vy * dtS;
-  if (touchesCircle(car, x, y, mover.radiusM + 0.02)) return;
+  if (car !== undefined && touchesCircle(car, x, y, mover.radiusM + 0.02)) return;
   mover.x = x;
   mover.y = y;
   mover.walkedM += Math.hypot(mover.vx, mover.vy) * dtS;
