@@ -10,8 +10,8 @@ import { deviceModules } from "../modules.ts";
 import { configFile, loadWhole, NO_CONFIG } from "./load.ts";
 import { stateFolder } from "./target.ts";
 import { beWatched, type Watched } from "./watched.ts";
-import type { Agent } from "../agent.ts";
-import type { AgentConfig } from "../config/load.ts";
+import type { Agent, AgentOptions } from "../agent.ts";
+import type { Board } from "../contract/board.ts";
 import type { DeviceModule } from "../contract/device.ts";
 import type { Log } from "../contract/log.ts";
 import type { CliIo } from "./io.ts";
@@ -28,11 +28,15 @@ const STOP_MS = 8000;
 /** Any interval keeps the process alive. */
 const ALIVE_MS = 60_000;
 
-/** `virgo agent`: runs the agent, with the drivers of `modules`, until it is stopped. With mistakes in the configuration nothing is opened. */
+/**
+ * `virgo agent`: runs the agent, with the drivers of `modules`, until it is stopped; on `board`, if one is given, instead of the configured one. With mistakes
+ * in the configuration nothing is opened.
+ */
 export async function agentCommand(
   options: AgentCommandOptions,
   io: CliIo,
   modules: readonly DeviceModule[] = deviceModules,
+  board?: Board,
 ): Promise<number> {
   const file = configFile(options.config);
   if (file === undefined) {
@@ -45,14 +49,15 @@ export async function agentCommand(
   // The clock's timers keep no process alive, and while the device host is waited for there is nothing else.
   const alive = setInterval(() => undefined, ALIVE_MS);
   try {
-    return await run(config, stateFolder(options.state, io.env), modules, io);
+    return await run({ config, stateFolder: stateFolder(options.state, io.env), modules, ...(board !== undefined && { board }) }, io);
   } finally {
     clearInterval(alive);
   }
 }
 
 /** Opens everything, and gives it back in its exit state however the end comes: by a signal, or by an error that nobody caught. */
-async function run(config: AgentConfig, folder: string, modules: readonly DeviceModule[], io: CliIo): Promise<number> {
+async function run(asked: Pick<AgentOptions, "config" | "stateFolder" | "modules" | "board">, io: CliIo): Promise<number> {
+  const { config } = asked;
   const log = pino({ level: config.log.level });
   const version = packageVersion();
   // From before the first device is open.
@@ -62,7 +67,7 @@ async function run(config: AgentConfig, folder: string, modules: readonly Device
   try {
     watched = await beWatched({ config, env: io.env, clock: io.clock, log });
     const { advance: onAlive, state: onState } = watched;
-    agent = await createAgent({ config, stateFolder: folder, version, clock: io.clock, log, modules, env: io.env, onAlive, onState });
+    agent = await createAgent({ ...asked, version, clock: io.clock, log, env: io.env, onAlive, onState });
   } catch (thrown) {
     io.error(`${toAgentError(thrown).code} ${messageOf(thrown)}\n`);
     watched?.close(true);

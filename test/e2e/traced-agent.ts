@@ -1,14 +1,17 @@
 // The real agent command with one driver more, run as a process by ending.test.ts and in the virtual board: it throws where nobody catches, and writes down what the pins did.
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 import { z } from "zod";
 
 import { agentCommand } from "../../agent/cli/agent.ts";
 import { createProcessIo } from "../../agent/cli/io.ts";
-import { MODULE_CONTRACT, defineDriver, defineFunction, STILL_LEASE } from "../../agent/contract/device.ts";
+import { MODULE_CONTRACT, defineDriver, defineFunction, STILL_LEASE, type DeviceModule } from "../../agent/contract/device.ts";
 import { deviceModules } from "../../agent/modules.ts";
 import { pinTrace } from "../helpers/fake-device-context.ts";
-import type { SimBoard } from "../../drivers/board/sim/sim-board.ts";
+import { createSimBoard } from "../../drivers/board/sim/sim-board.ts";
+
+const io = createProcessIo();
+const board = createSimBoard({ clock: io.clock });
 
 const tracer = defineDriver({
   name: "tracer",
@@ -17,10 +20,10 @@ const tracer = defineDriver({
   moves: false,
   lease: STILL_LEASE,
   claims: () => [],
-  async open({ board, clock }, { lines, file }) {
-    const { world } = board as Partial<SimBoard>;
+  async open(_context, { lines, file }) {
     process.on("exit", () => {
-      if (world !== undefined) writeFileSync(file, JSON.stringify(Object.fromEntries(lines.map((line) => [line, pinTrace(world, line)]))));
+      if (lines.length > 0)
+        writeFileSync(file, JSON.stringify(Object.fromEntries(lines.map((line) => [line, pinTrace(board.world, line)]))));
     });
     return {
       functions: {
@@ -29,9 +32,10 @@ const tracer = defineDriver({
           params: z.object({}),
           effect: "read",
           call() {
-            clock.after(1, () => {
+            // The context's clock would make it a fault of this device alone.
+            setTimeout(() => {
               throw new Error("a driver exploded");
-            });
+            }, 1);
             return null;
           },
         }),
@@ -51,7 +55,10 @@ const tracer = defineDriver({
 });
 
 const [config = "", state = ""] = process.argv.slice(2);
-process.exitCode = await agentCommand({ config, state }, createProcessIo(), [
-  ...deviceModules,
-  { name: "test", contract: MODULE_CONTRACT, drivers: [tracer] },
-]);
+const modules: readonly DeviceModule[] = [...deviceModules, { name: "test", contract: MODULE_CONTRACT, drivers: [tracer] }];
+process.exitCode = await agentCommand({ config, state }, io, modules, loadsSim(config) ? board : undefined);
+
+/** In the virtual board the lines are the kernel's, and somebody else looks at them. */
+function loadsSim(file: string): boolean {
+  return /^board: sim$/m.test(readFileSync(file, "utf8"));
+}
