@@ -66,13 +66,11 @@ export function createBeatWatch(
   return {
     beat(nowMs) {
       beatMs = nowMs;
+      excused = false;
     },
     check(nowMs, lateMs) {
       const leftMs = beatMs + limitMs - nowMs;
-      if (leftMs > 0) {
-        excused = false;
-        return leftMs;
-      }
+      if (leftMs > 0) return leftMs;
       if (excused || lateMs <= heartbeatMs / 2) return 0;
       excused = true;
       return heartbeatMs;

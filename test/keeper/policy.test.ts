@@ -70,6 +70,8 @@ t.test("a check that comes late gives it one period more, for the beats that are
   other.beat(1501);
   t.equal(other.check(1550, 0), 101, "they were there");
   t.equal(other.check(2500, 849), 50, "and every standstill is excused anew");
+  other.beat(2501);
+  t.equal(other.check(2700, 150), 50, "also two of them with one beat in between");
 });
 
 t.test("a process that beats is never killed, however late this one looks", async () => {
