@@ -248,7 +248,14 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
     };
   }
 
-  function put(name: string, known: number | undefined, value: VariableValue, source: string, atMs: number, freshMs: number | undefined): void {
+  function put(
+    name: string,
+    known: number | undefined,
+    value: VariableValue,
+    source: string,
+    atMs: number,
+    freshMs: number | undefined,
+  ): void {
     if (!fits(known ?? NO_SLOT, value)) throw misfit(name, known ?? NO_SLOT, value);
     const slot = known ?? addSlot(name);
     if (isDeclared[slot] === 0) staleMs[slot] = freshMs ?? defaultStaleMs;

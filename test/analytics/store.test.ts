@@ -84,7 +84,10 @@ t.test("a value that arrived elsewhere is as old here as it is there", (t) => {
   t.equal(store.get("fast")?.value, 3, "two of one moment: the later one counts");
   store.setAt("fast", [4, 5], "tcp", nowMs + 10_000);
   t.equal(store.get("fast")?.ageMs, 0, "nothing arrives in the future");
-  t.equal(refusal(() => store.setAt("fast", 1, "tcp", NaN)), "ARGUMENT fast arrived at a time that is no number");
+  t.equal(
+    refusal(() => store.setAt("fast", 1, "tcp", NaN)),
+    "ARGUMENT fast arrived at a time that is no number",
+  );
   t.equal(store.get("fast")?.updates, 3);
   t.end();
 });
@@ -103,7 +106,10 @@ t.test("what a device says of itself stays its own wherever it arrived", (t) => 
   store.setAt("lamp.on", true, "lamp", clock.monotonicMs(), Infinity);
   send("lamp.on=false\n");
   const denied = "DENIED lamp.on is published by lamp; nothing else can set it";
-  t.equal(refusal(() => store.setAt("lamp.on", false, "tcp", clock.monotonicMs())), denied);
+  t.equal(
+    refusal(() => store.setAt("lamp.on", false, "tcp", clock.monotonicMs())),
+    denied,
+  );
   t.equal(store.get("lamp.on")?.value, true);
   clock.advanceNow(1e9);
   t.equal(store.get("lamp.on")?.stale, false);
@@ -115,10 +121,19 @@ t.test("what a device says of itself stays its own wherever it arrived", (t) => 
 
 t.test("what arrived elsewhere is refused as anything else is", (t) => {
   const { store } = bench({ percent: { staleMs: 100, min: 0, max: 100 } }, { maxVariables: 2, maxVariableBytes: 64 });
-  t.equal(refusal(() => store.setAt("percent", 101, "tcp", 1)), "ARGUMENT percent is 101; 0 to 100 is expected");
-  t.match(refusal(() => store.setAt("a name", 1, "tcp", 1)), /^ARGUMENT "a name" is no name/);
+  t.equal(
+    refusal(() => store.setAt("percent", 101, "tcp", 1)),
+    "ARGUMENT percent is 101; 0 to 100 is expected",
+  );
+  t.match(
+    refusal(() => store.setAt("a name", 1, "tcp", 1)),
+    /^ARGUMENT "a name" is no name/,
+  );
   store.setAt("other", 1, "tcp", 1);
-  t.match(refusal(() => store.setAt("third", 1, "tcp", 1)), /^FULL no slot is free for third/);
+  t.match(
+    refusal(() => store.setAt("third", 1, "tcp", 1)),
+    /^FULL no slot is free for third/,
+  );
   t.end();
 });
 
