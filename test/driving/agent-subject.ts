@@ -22,6 +22,8 @@ export interface AgentSubject extends Subject {
   /** What was at the ports against the declared limits, each with when; the first few. */
   readonly violations: readonly string[];
   readonly violationCount: () => number;
+  /** Time passes in which nothing at all is sent; then what is at the ports. */
+  silence(ms: number, pedals: Pedals): Promise<void>;
   /** Milliseconds of agent time since it was started. */
   readonly agentMs: () => number;
   close(): Promise<void>;
@@ -159,10 +161,15 @@ export async function startAgentSubject(decider: Decider): Promise<AgentSubject>
   async function step(frame: Frame, pedals: Pedals | undefined): Promise<void> {
     stream.send(text.of(frame));
     await taken();
+    await pass(frame.speedMps, pedals);
+  }
+
+  /** 10 ms at this speed. */
+  async function pass(speedMps: number, pedals: Pedals | undefined): Promise<void> {
     clock.advanceNow(DT_S * 1000);
     await settled();
     const values = portValues();
-    for (const what of watch.look(values, frame.speedMps, DT_S)) {
+    for (const what of watch.look(values, speedMps, DT_S)) {
       violationCount += 1;
       if (violations.length < MOST_VIOLATIONS) violations.push(`${clock.monotonicMs() - startMs} ms: ${what}`);
     }
@@ -204,6 +211,10 @@ export async function startAgentSubject(decider: Decider): Promise<AgentSubject>
       if (!isTrue("car.armed") || !isTrue("wheel.armed")) await arm();
     },
     step,
+    async silence(ms, pedals) {
+      const speedMps = Number(agent.variables.get("speed")?.value ?? 0);
+      for (let at = 0; at < ms; at += DT_S * 1000) await pass(speedMps, pedals);
+    },
     async close() {
       stream.destroy();
       gateway.destroy();

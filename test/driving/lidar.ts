@@ -68,8 +68,9 @@ function castCircle(ranges: Float64Array, x: number, y: number, radius: number):
   return hit;
 }
 
-/** Bottom of a beam across the road, metres. */
+/** Bottom of a beam across the road, and top of walls and boxes, metres. */
 const BEAM_M = 1.3;
+const WALL_M = 2.5;
 
 /** True distances in the upright plane ahead: level ground, the wall straight ahead, and the world's barrier. */
 export function castVertical(
@@ -81,20 +82,23 @@ export function castVertical(
   ranges: Float64Array,
 ): void {
   const { barrier } = world;
-  const wall = aheadM + CAR.sensorForwardM - CAR.verticalForwardM;
+  const wall = aheadM >= MAX_RANGE_M ? Infinity : aheadM + CAR.sensorForwardM - CAR.verticalForwardM;
   const away = barrier === undefined ? Infinity : barrierAhead(world, car, station);
   for (let ray = 0; ray < RAYS; ray++) {
     const deg = (ray <= 180 ? ray : ray - RAYS) + pitchDeg;
     const up = Math.sin(deg * DEG);
     const along = Math.cos(deg * DEG);
-    let range = up < 0 ? Math.min(MAX_RANGE_M, CAR.sensorHeightM / -up) : MAX_RANGE_M;
-    if (along > 0) {
-      if (barrier?.kind === "drop" && range * along > away && up < 0) range = MAX_RANGE_M;
-      if (barrier?.kind === "beam" && away > 0 && hitsBeam(away, up, along)) range = Math.min(range, away / along);
-      if (wall > 0 && wall < MAX_RANGE_M && CAR.sensorHeightM + (wall / along) * up < 2.5) range = Math.min(range, wall / along);
-    }
-    ranges[ray] = range;
+    const ground = up < 0 ? Math.min(MAX_RANGE_M, CAR.sensorHeightM / -up) : MAX_RANGE_M;
+    const toBarrier = along > 0 ? barrierRange(barrier, away, up, along, ground) : ground;
+    const hitsWall = along > 0 && wall > 0 && wall < MAX_RANGE_M && CAR.sensorHeightM + (wall / along) * up < WALL_M;
+    ranges[ray] = hitsWall ? Math.min(toBarrier, wall / along) : toBarrier;
   }
+}
+
+/** How far a ray ahead reaches where there may be a barrier: without it, to the ground. */
+function barrierRange(barrier: World["barrier"], away: number, up: number, along: number, ground: number): number {
+  if (barrier?.kind === "drop" && up < 0 && ground * along > away) return MAX_RANGE_M;
+  return barrier?.kind === "beam" && away > 0 && hitsBeam(away, up, along) ? Math.min(ground, away / along) : ground;
 }
 
 function hitsBeam(away: number, up: number, along: number): boolean {

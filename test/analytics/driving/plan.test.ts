@@ -168,7 +168,7 @@ t.test("the brake is at least what stops before the obstacle, whatever the speed
       if (needed <= limits.brakingMps2) return plan.acceleratorPercent === 0 || needed < limits.brakingMps2;
       return plan.acceleratorPercent === 0 && brakingMps2(plan) >= Math.min(needed, limits.emergencyMps2) - 0.05;
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
   t.end();
 });

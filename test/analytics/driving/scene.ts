@@ -73,7 +73,7 @@ export function createDrive(options: DrivingOptions = drivingOptions()): Drive {
     step,
     hold,
     glance(table, speedMps, rest) {
-      hold(table, 0, 1800, rest);
+      hold(table, 0, 300, rest);
       return hold(table, speedMps, 3 * PERIOD_MS, rest);
     },
   };
