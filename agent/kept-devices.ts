@@ -8,7 +8,7 @@ import { errorReply, OK, refusal, type Caller, type Reply, type Request, type Ve
 import { createKeeper, type Keeper, type KeeperState } from "./keeper.ts";
 import { startHostProcess } from "./keeper/process.ts";
 import { createRemoteHost } from "./link/remote-host.ts";
-import { prepareSafeStates, SETUP_FILE, writeSafeStates } from "./safe-state.ts";
+import { createSafety, SETUP_FILE } from "./safe-state.ts";
 import { writeWhole } from "./state-folder.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import type { Clock } from "./contract/clock.ts";
@@ -57,12 +57,18 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
   const { setup, specs, stateFolder, clock, log, journal, variables } = options;
   const remote = createRemoteHost<DevicesReport>({ clock, log, journal, variables, limits: setup.link });
   const boardOptions = { clock, log: quiet(log), definitionFor: shippedBoardFor };
-  const safety = { specs, openBoard: () => openBoard(setup.board, boardOptions), clock, log, limitMs: options.keeper.safeMs };
+  const safety = createSafety({
+    specs,
+    openBoard: () => openBoard(setup.board, boardOptions),
+    clock,
+    log,
+    limitMs: options.keeper.safeMs,
+  });
 
   const keeper: Keeper = createKeeper({
     spawn: () => startHostProcess({ script: hostScript(), nodeArgs: process.execArgv, env: options.env, log }),
     attach: (process) => remote.attach(process.stream, JSON.stringify(startOf())),
-    makeSafe: () => writeSafeStates(safety),
+    makeSafe: () => safety.write(),
     options: options.keeper,
     clock,
     log,
@@ -110,7 +116,7 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
     throw error;
   }
   const cancelPreparing = clock.after(PREPARE_MS, () => {
-    prepareSafeStates(safety).catch((error: unknown) => {
+    safety.prepare().catch((error: unknown) => {
       log.warn({}, `making devices safe from outside would be slow or impossible: ${messageOf(error)}`);
     });
   });
@@ -123,6 +129,7 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
     async stop() {
       cancelPreparing();
       await keeper.stop();
+      await safety.close();
       remote.close();
     },
     figures: () => ({ ...keeper.figures(), ...remote.figures() }),

@@ -33,24 +33,70 @@ const I2C_CLAIM = /(?:^i2c |pca9685@)([^:]+):(0x[0-9a-f]+)/i;
 /** The lowest address a chip may have. */
 const FIRST_ADDRESS = 0x08;
 
-/**
- * Loads what `writeSafeStates` will need, and finds out whether the board can be opened; the devices' own ports are left alone. Called before there is need:
- * loading takes longer than writing.
- */
-export async function prepareSafeStates({ specs, openBoard }: Pick<SafeStateOptions, "specs" | "openBoard">): Promise<void> {
-  const board = await openBoard();
-  try {
-    const chips = specs.flatMap(({ driver, options }) => driver.claims(options)).flatMap(chipOf);
-    const [first] = chips;
-    if (first === undefined) return;
-    // Nothing is sent to it: it is opened only to have the bus's code loaded, and the chips themselves are in use.
-    let address = FIRST_ADDRESS;
-    while (chips.some((chip) => chip.address === address)) address += 1;
-    const unused = await board.openI2c("safe-state", { bus: first.bus, address });
-    unused.close();
-  } finally {
-    await board.close();
+/** Makes devices safe whenever that is needed, as fast as it can. */
+export interface Safety {
+  /**
+   * Loads what will be needed and opens the board, without the devices' ports. To be called before there is need: this takes longer than writing.
+   * Rejects with what is in the way.
+   */
+  prepare(): Promise<void>;
+  /** As `writeSafeStates`; on the board that was prepared, if one was. */
+  write(): Promise<SafeReport>;
+  close(): Promise<void>;
+}
+
+export function createSafety(options: SafeStateOptions): Safety {
+  let prepared: Board | undefined;
+  let closed = false;
+  const isNeeded = (): boolean => prepared === undefined && !closed;
+
+  async function prepare(): Promise<void> {
+    if (!isNeeded()) return;
+    const board = await options.openBoard();
+    try {
+      await loadBus(board, options.specs);
+    } catch (error) {
+      await board.close();
+      throw error;
+    }
+    if (isNeeded()) prepared = board;
+    else await board.close();
   }
+
+  return {
+    prepare,
+    async write() {
+      const board = prepared;
+      prepared = undefined;
+      const report = await writeSafeStates(board === undefined ? options : { ...options, openBoard: () => Promise.resolve(board) });
+      return {
+        ...report,
+        async release() {
+          await report.release();
+          // Nobody waits for it: the next device host can start meanwhile.
+          prepare().catch((error: unknown) => {
+            options.log.warn({}, `the next time it will take longer: ${messageOf(error)}`);
+          });
+        },
+      };
+    },
+    async close() {
+      closed = true;
+      await prepared?.close();
+      prepared = undefined;
+    },
+  };
+}
+
+/** Nothing is sent: an address is opened that no device has, only to have the bus's code loaded. */
+async function loadBus(board: Board, specs: readonly DeviceSpec[]): Promise<void> {
+  const chips = specs.flatMap(({ driver, options }) => driver.claims(options)).flatMap(chipOf);
+  const [first] = chips;
+  if (first === undefined) return;
+  let address = FIRST_ADDRESS;
+  while (chips.some((chip) => chip.address === address)) address += 1;
+  const unused = await board.openI2c("safe-state", { bus: first.bus, address });
+  unused.close();
 }
 
 function chipOf(claim: string): readonly I2cRef[] {

@@ -2,7 +2,7 @@ import t, { type Test } from "tap";
 import { z } from "zod";
 
 import { AgentError } from "../agent/contract/errors.ts";
-import { prepareSafeStates, writeSafeStates, type SafeStateOptions } from "../agent/safe-state.ts";
+import { createSafety, writeSafeStates, type SafeStateOptions } from "../agent/safe-state.ts";
 import { createSimBoard, type SimBoard } from "../drivers/board/sim/sim-board.ts";
 import {
   defineDriver,
@@ -17,7 +17,7 @@ import { i2cText } from "../agent/contract/i2c.ts";
 import { gpio } from "../drivers/gpio/index.ts";
 import { lineRef, type Board } from "../agent/contract/board.ts";
 import { safetyText } from "../agent/keeper/safe-report.ts";
-import { createFakeClock, type FakeClock } from "./helpers/fake-clock.ts";
+import { createFakeClock, settled, type FakeClock } from "./helpers/fake-clock.ts";
 import { createFakeLog, type FakeLog } from "./helpers/fake-log.ts";
 import { pinTrace } from "./helpers/fake-device-context.ts";
 
@@ -250,45 +250,103 @@ t.test("ports that cannot be given back are given up after their time, and said"
   t.strictSame(on.log.lines, ["warn throwing did not close: no", "warn giving the ports back took longer than 500 ms"]);
 });
 
-t.test("preparing opens none of the devices' ports, and says what is in the way", async (t) => {
+/** Boards that write down what they are asked for. */
+function recordingBoards(): { readonly opened: string[]; readonly openBoard: () => Promise<Board> } {
   const opened: string[] = [];
-  function board(): Board {
-    const sim = createSimBoard({ clock: createFakeClock() });
-    return {
-      ...sim,
-      openI2c(owner, ref) {
-        opened.push(`${owner} ${i2cText(ref)}`);
-        return sim.openI2c(owner, ref);
-      },
-      close: async () => void opened.push("close"),
-    };
-  }
-  const openBoard = () => Promise.resolve(board());
-  const onChip = (id: string, address: number) => spec(id, "light", { pwm: { pca9685: { bus: 1, address, channel: 0 } } });
-  await prepareSafeStates({ specs: [spec("lamp", "light", { line: "GPIO17" })], openBoard });
-  t.strictSame(opened.splice(0), ["close"]);
-  await prepareSafeStates({ specs: [onChip("fan", 0x40), onChip("low", 0x08)], openBoard });
-  t.strictSame(opened.splice(0), ["safe-state i2c 1:0x09", "close"], "an address no device has");
-  await t.rejects(prepareSafeStates({ specs: [], openBoard: () => Promise.reject(new AgentError("DENIED", "no")) }), { code: "DENIED" });
-  const failing = () => Promise.resolve({ ...board(), openI2c: () => Promise.reject(new AgentError("UNKNOWN", "no bus")) });
-  await t.rejects(prepareSafeStates({ specs: [onChip("fan", 0x40)], openBoard: failing }), { code: "UNKNOWN" });
-  t.strictSame(opened, ["close"]);
-});
-
-t.test("a bus is found by its adapter's name as well, and a board that does not open is given up", async (t) => {
-  const opened: unknown[] = [];
-  const sim = createSimBoard({ clock: createFakeClock() });
-  const board: Board = {
-    ...sim,
-    openI2c(_owner, ref) {
-      opened.push(ref.bus);
-      return Promise.reject(new AgentError("UNKNOWN", "no bus"));
+  return {
+    opened,
+    async openBoard() {
+      const sim = createSimBoard({ clock: createFakeClock() });
+      opened.push("board");
+      return {
+        ...sim,
+        openOutputs(owner, lines, initial) {
+          opened.push(owner);
+          return sim.openOutputs(owner, lines, initial);
+        },
+        openOutput(owner, line, initial) {
+          opened.push(owner);
+          return sim.openOutput(owner, line, initial);
+        },
+        openI2c(owner, ref) {
+          opened.push(`${owner} ${i2cText(ref)}`);
+          return ref.bus === 1 ? sim.openI2c(owner, ref) : Promise.reject(new AgentError("UNKNOWN", "no bus"));
+        },
+        close: async () => void opened.push("close"),
+      };
     },
   };
-  const fan = spec("fan", "light", { pwm: { pca9685: { bus: "i2c-gpio", channel: 0 } } });
-  await t.rejects(prepareSafeStates({ specs: [fan], openBoard: () => Promise.resolve(board) }), { code: "UNKNOWN" });
-  t.strictSame(opened, ["i2c-gpio"]);
-  const on = scene(t, [fan]);
+}
+
+function onChip(id: string, address: number, bus: number | string = 1): DeviceSpec {
+  return spec(id, "light", { pwm: { pca9685: { bus, address, channel: 0 } } });
+}
+
+t.test("prepared, it has a board and none of the devices' ports, and begins at once when it is needed", async (t) => {
+  const { opened, openBoard } = recordingBoards();
+  const safety = createSafety({ ...scene(t, [spec("lamp", "light", { line: "GPIO17" })]), openBoard });
+  await safety.prepare();
+  await safety.prepare();
+  t.strictSame(opened.splice(0), ["board"]);
+  const { allSafe, release } = await safety.write();
+  t.equal(allSafe, true);
+  t.strictSame(opened.splice(0), ["lamp"]);
+  await release();
+  await settled();
+  t.strictSame(opened.splice(0), ["close", "board"], "and is prepared for the next time");
+  await safety.close();
+  await safety.close();
+  t.strictSame(opened.splice(0), ["close"]);
+  await safety.prepare();
+  t.strictSame(opened, []);
+});
+
+t.test("not prepared it works as well", async (t) => {
+  const { opened, openBoard } = recordingBoards();
+  const safety = createSafety({ ...scene(t, [spec("lamp", "light", { line: "GPIO17" })]), openBoard });
+  t.equal((await safety.write()).allSafe, true);
+  t.strictSame(opened, ["board", "lamp"]);
+});
+
+t.test("preparing loads a bus through an address that no device has", async (t) => {
+  const { opened, openBoard } = recordingBoards();
+  const safety = createSafety({ ...scene(t, [onChip("fan", 0x40), onChip("low", 0x08)]), openBoard });
+  await safety.prepare();
+  t.strictSame(opened, ["board", "safe-state i2c 1:0x09"]);
+});
+
+t.test("what is in the way is said, and nothing is kept open", async (t) => {
+  const { opened, openBoard } = recordingBoards();
+  const on = scene(t, [onChip("fan", 0x40, "i2c-gpio")]);
+  const safety = createSafety({ ...on, openBoard });
+  await t.rejects(safety.prepare(), { code: "UNKNOWN" });
+  t.strictSame(opened.splice(0), ["board", "safe-state i2c i2c-gpio:0x08", "close"]);
+  const { release } = await createSafety({ ...on, specs: [], openBoard }).write();
+  await release();
+  const gone = createSafety({ ...on, specs: [], openBoard: () => Promise.reject(new AgentError("DENIED", "no")) });
+  await t.rejects(gone.prepare(), { code: "DENIED" });
+  await (await gone.write()).release();
+  await settled();
+  t.ok(on.log.lines.includes("warn the next time it will take longer: no"));
+});
+
+t.test("closed or overtaken while it prepares, it keeps no board", async (t) => {
+  const { opened, openBoard } = recordingBoards();
+  const on = scene(t, []);
+  const safety = createSafety({ ...on, openBoard });
+  const both = [safety.prepare(), safety.prepare()];
+  await Promise.all(both);
+  t.strictSame(opened.splice(0), ["board", "board", "close"]);
+  await safety.close();
+  const closing = createSafety({ ...on, openBoard });
+  const preparing = closing.prepare();
+  await closing.close();
+  await preparing;
+  t.strictSame(opened.splice(0), ["close", "board", "close"]);
+});
+
+t.test("a board that does not open is given up", async (t) => {
+  const on = scene(t, [onChip("fan", 0x40)]);
   const writing = writeSafeStates({ ...on, openBoard: () => new Promise<Board>(() => undefined) });
   await on.clock.advance(10_000);
   const { devices } = await writing;
