@@ -11,6 +11,8 @@ import { createRemoteHost } from "./link/remote-host.ts";
 import { createSafety, SETUP_FILE } from "./safe-state.ts";
 import { writeWhole } from "./state-folder.ts";
 import { openBoard } from "../drivers/board/auto.ts";
+import { readProperty, SYSTEM_ROOTS } from "../drivers/board/linux/sysfs-file.ts";
+import type { BoardChoice } from "./config/board-file.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { DeviceSpec } from "./contract/device.ts";
 import type { Journal } from "./contract/journal.ts";
@@ -56,10 +58,11 @@ const PREPARE_MS = 2000;
 export async function openKeptDevices(options: KeptDevicesOptions): Promise<NodeDevices> {
   const { setup, specs, stateFolder, clock, log, journal, variables } = options;
   const remote = createRemoteHost<DevicesReport>({ clock, log, journal, variables, limits: setup.link });
-  const boardOptions = { clock, log: quiet(log), definitionFor: shippedBoardFor };
+  const board = knownBoard(setup.board);
+  const boardOptions = { clock, log: quiet(log) };
   const safety = createSafety({
     specs,
-    openBoard: () => openBoard(setup.board, boardOptions),
+    openBoard: () => openBoard(board, boardOptions),
     clock,
     log,
     limitMs: options.keeper.safeMs,
@@ -105,7 +108,7 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
   }
 
   const setupFile = join(stateFolder, SETUP_FILE);
-  await writeWhole(setupFile, JSON.stringify({ board: setup.board, devices: setup.devices })).catch((error: unknown) => {
+  await writeWhole(setupFile, JSON.stringify({ board, devices: setup.devices })).catch((error: unknown) => {
     log.error({ file: setupFile, err: error }, "cannot write what virgo safe-state would read; it will read the configuration");
   });
   try {
@@ -138,6 +141,12 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
 
 function nothingKnown(why: string): DevicesReport {
   return { board: { kind: "unknown", model: "unknown", why, chips: [] }, devices: [], rules: [] };
+}
+
+/** Which board a machine is takes time to find out, and stays the same: whoever makes devices safe shall not have to. */
+function knownBoard(choice: BoardChoice): BoardChoice {
+  const model = choice === "auto" ? readProperty(join(SYSTEM_ROOTS.proc, "device-tree/model"))[0] : undefined;
+  return (model === undefined ? undefined : shippedBoardFor(model)) ?? choice;
 }
 
 /** The device host has said already what there is to say about the board. */

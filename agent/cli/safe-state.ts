@@ -3,7 +3,6 @@ import { join } from "node:path";
 
 import { messageOf } from "../contract/errors.ts";
 import { safetyText } from "../keeper/safe-report.ts";
-import { shippedBoardFor } from "../config/board-file.ts";
 import { deviceModules } from "../modules.ts";
 import { SETUP_FILE, writeSafeStates } from "../safe-state.ts";
 import { openBoard } from "../../drivers/board/auto.ts";
@@ -11,6 +10,7 @@ import { EXIT } from "./exit.ts";
 import { stateFolder } from "./target.ts";
 import type { DeviceModule, DeviceSpec } from "../contract/device.ts";
 import type { Log } from "../contract/log.ts";
+import type { BoardDefinition } from "../contract/board-definition.ts";
 import type { DeviceSetup } from "../device-setup.ts";
 import type { DeviceSafety } from "../keeper/safe-report.ts";
 import type { CliIo } from "./io.ts";
@@ -23,7 +23,10 @@ export interface SafeStateCommandOptions {
 }
 
 /** What is made safe: as much of the agent's set-up as that needs. */
-type Setup = Pick<DeviceSetup, "board" | "devices">;
+interface Setup extends Pick<DeviceSetup, "board" | "devices"> {
+  /** For `auto`. An agent has found out already, and reading board files takes time. */
+  readonly definitionFor?: (model: string) => BoardDefinition | undefined;
+}
 
 /** Time one device has to be made safe, milliseconds. */
 const LIMIT_MS = 2000;
@@ -72,11 +75,12 @@ function untilOver(holdMs: number, { clock, stop }: CliIo): Promise<void> {
 
 async function makeSafe(setup: Setup, io: CliIo, modules: readonly DeviceModule[]): Promise<number> {
   const { clock } = io;
+  const { definitionFor } = setup;
   const log = createErrorLog(io);
   const { specs, unknown } = specsOf(setup, modules);
   const report = await writeSafeStates({
     specs,
-    openBoard: () => openBoard(setup.board, { clock, log, definitionFor: shippedBoardFor }),
+    openBoard: () => openBoard(setup.board, { clock, log, ...(definitionFor === undefined ? {} : { definitionFor }) }),
     clock,
     log,
     limitMs: LIMIT_MS,
@@ -101,8 +105,9 @@ function readSetup({ config, state }: SafeStateCommandOptions, io: CliIo): Setup
 
 /** From the configuration. The parts that only a running agent needs are not checked: a mistake there must not keep a device from being safe. */
 async function configuredSetup(options: SafeStateCommandOptions, io: CliIo, modules: readonly DeviceModule[]): Promise<Setup | undefined> {
-  const [{ configFile, NO_CONFIG }, { loadConfig }, { deviceSetupOf }, { problemText }] = await Promise.all([
+  const [{ configFile, NO_CONFIG }, { shippedBoardFor }, { loadConfig }, { deviceSetupOf }, { problemText }] = await Promise.all([
     import("./load.ts"),
+    import("../config/board-file.ts"),
     import("../config/load.ts"),
     import("../device-setup.ts"),
     import("../config/problem.ts"),
@@ -114,7 +119,7 @@ async function configuredSetup(options: SafeStateCommandOptions, io: CliIo, modu
   }
   const { config, problems } = loadConfig(file, modules);
   for (const problem of problems) io.error(`${problemText(problem)}\n`);
-  return config === undefined ? undefined : deviceSetupOf(config);
+  return config === undefined ? undefined : { ...deviceSetupOf(config), definitionFor: shippedBoardFor };
 }
 
 /** The devices with their drivers, and those whose driver is not there. */
