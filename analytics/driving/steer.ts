@@ -92,7 +92,7 @@ export function createSteer({ sensor, vehicle, limits }: DrivingOptions, outline
       );
       const before = chosen.curvature;
       const wished = evading === 0 ? pursuit(gapDeg, speedMps) : -evading * most;
-      const neededM = stoppingDistance(speedMps, limits.emergencyMps2, limits.reactionMs / 1000);
+      const neededM = stoppingDistance(speedMps, limits.emergencyMps2, limits.reactionMs / 1000 / 2);
       // Who is about to stop needs no room beyond that.
       const wantedM = evading === 0 ? horizonM : Math.min(horizonM, EVADING_ROOM * neededM);
       let best = -Infinity;

@@ -4,6 +4,7 @@ import { pedalLimitsSchema, steeringLimitsSchema } from "../../drivers/vehicle/l
 import { limitAngle, limitPedals, type LimitedPedals } from "../../drivers/vehicle/limits.ts";
 import { CAR } from "./car.ts";
 import { MAX_RANGE_M } from "./lidar.ts";
+import { DECLARED } from "./port-watch.ts";
 import { DT_S, type Subject } from "./scenario.ts";
 
 /** The simulated car as the planner is told of it. */
@@ -31,6 +32,7 @@ export function drivingConfig() {
       frontM: CAR.frontM,
       rearM: CAR.rearM,
       maxSteeringDeg: CAR.maxSteeringDeg,
+      steeringRateDegPerS: DECLARED.steeringDegPerS,
       fullAcceleratorMps2: CAR.fullAcceleratorMps2,
       fullBrakeMps2: CAR.fullBrakeMps2,
     },
