@@ -49,7 +49,7 @@ const RESET_HOST: VerbDoc = {
 };
 
 /** What preparing for the worst may cost is not paid while the agent starts. */
-const PREPARE_MS = 2000;
+const PREPARE_MS = 100;
 
 /**
  * Starts the device host and keeps it running; what is called goes there. When it dies, every device is made safe from here before it is started again.
