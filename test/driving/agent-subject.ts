@@ -95,7 +95,8 @@ function createFrameText(): FrameText {
 }
 
 const RESTING: Frame = {
-  horizontal: Array<number>(RAYS).fill(5),
+  // So near that nothing behind it was ever seen to be free.
+  horizontal: Array<number>(RAYS).fill(0.3),
   vertical: Array.from({ length: RAYS }, (_, ray) => {
     const down = -Math.sin((ray * Math.PI) / 180);
     return down > 0 ? Math.min(30, CAR.sensorHeightM / down) : 30;
