@@ -12,6 +12,9 @@ import type { DeviceContext, DevicePolicy, DeviceSpec } from "../../agent/contra
 import type { VariableValue } from "../../agent/contract/variable.ts";
 import type { MotionDevice } from "../../agent/host/motion-proxy.ts";
 
+// The threads read TypeScript by another loader than the test runner's: lines that lie elsewhere there would spoil the coverage of every driver.
+process.env["_TAPJS_PROCESSINFO_COVERAGE_"] = "0";
+
 const POLICY: DevicePolicy = { enabled: true, onLoss: "safe", onExit: "safe", exclusive: true, callMs: 1000 };
 
 interface Bench {
