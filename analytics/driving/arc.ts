@@ -62,7 +62,7 @@ function arcTo(x: number, y: number, radius: number, outline: Outline, wide: num
   if (angle >= 0) return angle * radius;
   if (blocks(x, y, outline, y > 0)) return 0;
   const bare = Math.max(0, radius - outline.halfWidthM);
-  if (distance2 < bare * bare || distance2 > (radius + outline.halfWidthM) ** 2 + front2) return Infinity;
+  if (distance2 < bare * bare) return Infinity;
   const later = sweepTo(x, away, distance2, bare, front2);
   return later >= 0 ? later * radius : Infinity;
 }

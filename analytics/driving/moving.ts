@@ -83,7 +83,7 @@ export function createMoving({ sensor }: DrivingOptions): Moving {
   }
 
   function remember(ranges: Float64Array, nowMs: number, yawRate: number): void {
-    if (nowMs - (snapshots[newest] as Snapshot).atMs < SNAPSHOT_MS) return;
+    if (nowMs - snapshotBack(0).atMs < SNAPSHOT_MS) return;
     newest = (newest + 1) % SNAPSHOTS;
     const snapshot = snapshots[newest] as Snapshot;
     snapshot.atMs = nowMs;
@@ -94,13 +94,15 @@ export function createMoving({ sensor }: DrivingOptions): Moving {
     snapshot.ranges.set(ranges);
   }
 
-  /** The youngest snapshot that is at least this old. */
-  function snapshotOf(nowMs: number, ageMs: number): Snapshot | undefined {
-    for (let back = 0; back < SNAPSHOTS; back++) {
-      const snapshot = snapshots[(newest - back + SNAPSHOTS) % SNAPSHOTS] as Snapshot;
-      if (nowMs - snapshot.atMs >= ageMs) return snapshot.atMs === -Infinity ? undefined : snapshot;
-    }
-    return undefined;
+  /** The youngest snapshot that is at least this old; the oldest one reaches back far enough. */
+  function snapshotOf(nowMs: number, ageMs: number): Snapshot {
+    let back = 0;
+    while (back < SNAPSHOTS - 1 && nowMs - snapshotBack(back).atMs < ageMs) back += 1;
+    return snapshotBack(back);
+  }
+
+  function snapshotBack(back: number): Snapshot {
+    return snapshots[(newest - back + SNAPSHOTS) % SNAPSHOTS] as Snapshot;
   }
 
   /** How near anything was in the snapshot around a direction; infinity where nothing was known. */
@@ -158,7 +160,7 @@ export function createMoving({ sensor }: DrivingOptions): Moving {
       reckon(nowMs, speedMps, yawRateRadPerS);
       const then = snapshotOf(nowMs, LOOK_BACK_MS[turn] as number);
       turn = (turn + 1) % LOOK_BACK_MS.length;
-      if (then !== undefined) compare(ranges, then, nowMs, yawRateRadPerS);
+      if (then.atMs > -Infinity) compare(ranges, then, nowMs, yawRateRadPerS);
       remember(ranges, nowMs, yawRateRadPerS);
     },
   };

@@ -48,6 +48,7 @@ function bench(t: Test, fields: Record<string, unknown> = {}, maxVariables = 100
 
 t.test("every new table is planned, and what is planned is published", async (t) => {
   const { drive, driving, store, value, clock } = bench(t);
+  t.match(driving.state(), { tables: 0, ok: false, reason: "no table yet" });
   await drive(700);
   t.match(driving.state(), { tables: 70, blind: 0, ok: true, reason: value("driving.reason"), lastError: undefined });
   t.equal(value("driving.accelerator"), 75);

@@ -88,6 +88,11 @@ t.test("one wrong reading stops nobody", (t) => {
   t.end();
 });
 
+t.test("a sensor that never sees the ground says so", (t) => {
+  t.equal(createGround(drivingOptions({ sensor: { heightM: 5, maxRangeM: 2 } })).sightM, 0);
+  t.end();
+});
+
 t.test("a sensor that looks down is taken as looking down", (t) => {
   const tilted = createGround(drivingOptions({ sensor: { pitchDeg: -10 } }));
   t.equal(tilted.clearAhead(upright({ pitchDeg: -10 })), maxRangeM - OVER_M);
