@@ -46,7 +46,13 @@ export async function beWatched({ config: { watchdog, keeper }, env, clock, log 
       { device: watchdog?.device, identity, timeoutS },
       `${identity} resets the machine when the control loop stands still for ${timeoutS} s`,
     );
-    kicker = createKicker(clock, (timeoutS * 1000) / 4, () => hardware.kick());
+    kicker = createKicker(clock, (timeoutS * 1000) / 4, () => {
+      try {
+        hardware.kick();
+      } catch (error) {
+        log.error({ err: error, device: watchdog?.device }, "the hardware watchdog cannot be kicked; it will reset the machine");
+      }
+    });
   }
   notifier.extend(keeper.openMs * EXTEND_PARTS);
   return {
