@@ -79,6 +79,27 @@ t.test("devices, rules and variables of the other process are those of the agent
   t.strictSame(states.at(-1), "stopped");
 });
 
+t.test("a vehicle runs in the motion thread of the device host, and says how its loop is", async (t) => {
+  const { agent, ask } = await start(
+    t,
+    `${PATIENT}motion: { openMs: 60000, hangMs: 10000 }
+host: { openMs: 60000 }
+devices:
+  car:
+    driver: gcbaf
+    accelerator: { pwm: { chip: sim, channel: 0 }, fullMps2: 2 }
+    brake: { pwm: { chip: sim, channel: 1 }, fullMps2: 3.5 }
+    gear: { pwm: { chip: sim, channel: 2 }, positions: { P: 1000, N: 1400, D: 1600 } }
+    fuel: { line: GPIO17 }
+`,
+  );
+  t.match(await ask("CLONE car.state"), /armed/);
+  t.match(await ask("CLONE car.arm"), /^-(NOT_READY|FAULTED) /, "nobody has streamed commands");
+  await eventually(async () => (await ask("INFO motion")).includes("devices:1\r\n"));
+  t.match(agent.devices.report().motion, { devices: 1 });
+  await agent.stop();
+});
+
 t.test("when the device host dies it is made up for, and calls meanwhile are told", async (t) => {
   const { agent, ask, states } = await start(t, LAMP);
   process.kill(Number(agent.devices.figures?.()["pid"]), "SIGKILL");
