@@ -83,7 +83,8 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
       options.onState?.(state, why);
     },
   });
-  remote.onBeat(({ loops }) => keeper.beat(loops["motion"] ?? 0));
+  // Where there is no motion thread, what advances is the device host's own event loop.
+  remote.onBeat(({ count, loops }) => keeper.beat(loops["motion"] || count));
   remote.onDoing((text) => keeper.doing(text));
 
   function startOf(): HostStart {

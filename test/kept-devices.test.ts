@@ -20,6 +20,8 @@ interface Setup {
   readonly agent: Agent;
   readonly state: string;
   readonly states: string[];
+  /** How often a watchdog might have been kicked. */
+  readonly kicks: () => number;
   readonly ask: (line: string) => Promise<string>;
 }
 
@@ -30,6 +32,7 @@ async function start(t: Test, yaml: string): Promise<Setup> {
   const { config, problems } = loadConfig(file, deviceModules, { checkRule });
   if (config === undefined) throw new Error(problems.map(({ reason }) => reason).join("\n"));
   const states: string[] = [];
+  let kicks = 0;
   const agent = await createAgent({
     config,
     stateFolder: state,
@@ -37,6 +40,7 @@ async function start(t: Test, yaml: string): Promise<Setup> {
     clock: createSystemClock(),
     log: createFakeLog(),
     env: process.env,
+    onAlive: () => (kicks += 1),
     onState: (name) => states.push(name),
   });
   t.teardown(() => agent.stop());
@@ -46,7 +50,7 @@ async function start(t: Test, yaml: string): Promise<Setup> {
     client.end();
     return client.rest();
   };
-  return { agent, state, states, ask };
+  return { agent, state, states, kicks: () => kicks, ask };
 }
 
 /** Whoever loads TypeScript for the test runner takes its time in every process, and the machine may stop for a while. */
@@ -77,6 +81,17 @@ t.test("devices, rules and variables of the other process are those of the agent
   t.match(await agent.devices.handle({ verb: "RESET", args: ["host"] }, nobody), { kind: "error", error: { code: "DENIED" } });
   await agent.stop();
   t.strictSame(states.at(-1), "stopped");
+});
+
+t.test("a watchdog is kicked as long as the device host lives, also where no control loop runs", async (t) => {
+  const { agent, kicks, states } = await start(t, LAMP.replace("heartbeatMs: 1000", "heartbeatMs: 100, missedBeats: 50"));
+  const atFirst = kicks();
+  await eventually(() => kicks() >= atFirst + 5);
+  t.strictSame(states, ["starting", "running"]);
+  process.kill(Number(agent.devices.figures?.()["pid"]), "SIGSTOP");
+  const stopped = kicks();
+  await eventually(() => states.includes("making-safe"));
+  t.ok(kicks() - stopped < 10, "nothing is kicked while it stands still, but for what was under way");
 });
 
 t.test("a vehicle runs in the motion thread of the device host, and says how its loop is", async (t) => {
