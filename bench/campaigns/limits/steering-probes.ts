@@ -1,4 +1,5 @@
 import { angleOf, arm, CHANNELS, openWheels, TICK_MS, type Options, type Rig } from "./rig.ts";
+import { streamProbes } from "./stream-probes.ts";
 import type { Check, Probe } from "./probe.ts";
 
 const DEG = 180 / Math.PI;
@@ -182,30 +183,7 @@ export const STEERING_PROBES: Readonly<Record<string, Probe>> = {
       { what: "above: armed", expected: false, actual: await after(value + TICK_MS) },
     ];
   },
-  armStreamMs: async (value) => [
-    { what: "below", expected: "NOT_READY", actual: await armAfter({ armStreamMs: value }, TICK_MS, value - TICK_MS) },
-    { what: "at", expected: true, actual: await armAfter({ armStreamMs: value }, TICK_MS, value) },
-  ],
-  armStreamHz: async (value) => {
-    const slow = Math.ceil(((1000 / value) * 1.2) / TICK_MS) * TICK_MS;
-    const fast = Math.max(TICK_MS, Math.floor(1000 / value / TICK_MS) * TICK_MS);
-    return [
-      {
-        what: "below",
-        expected: "NOT_READY",
-        actual: await armAfter({ armStreamHz: value, armStreamMs: 10_000 }, slow, 12_000, { streamHz: 2 }),
-      },
-      { what: "at", expected: true, actual: await armAfter({ armStreamHz: value, armStreamMs: 10_000 }, fast, 12_000, { streamHz: 2 }) },
-    ];
-  },
-  armStreamRatio: async (value) => {
-    const answer = (hz: number): Promise<unknown> =>
-      armAfter({ armStreamRatio: value, armStreamHz: 2, armStreamMs: 10_000 }, TICK_MS, 12_000, { streamHz: hz });
-    return [
-      { what: "below", expected: "NOT_READY", actual: await answer((100 / value) * 1.02) },
-      { what: "at", expected: true, actual: await answer(100 / value) },
-    ];
-  },
+  ...streamProbes(armAfter),
   transitionMs: async (value) => {
     const speedMps = 10;
     const rig = await armed({ transitionMs: value, transitionLateralMps2: 0.5, lateralMps2: 5 }, speedMps);
