@@ -160,7 +160,7 @@ function quiet(log: Log): Log {
   };
 }
 
-/** The same process runs from source and from the compiled package. */
+/** The same process runs from source and from the built package, which is one folder. */
 function hostScript(): string {
   const source = fileURLToPath(new URL("device-host.ts", import.meta.url));
   const built = fileURLToPath(new URL("device-host.js", import.meta.url));

@@ -39,7 +39,7 @@ export function createThreadStart(entry: URL = ownEntry(), execArgv?: readonly s
   };
 }
 
-/** The same thread runs from source and from the compiled package. */
+/** The same thread runs from source and from the built package, which is one folder. */
 function ownEntry(): URL {
-  return new URL(import.meta.url.endsWith(".ts") ? "../motion-thread.ts" : "../motion-thread.js", import.meta.url);
+  return new URL(import.meta.url.endsWith(".ts") ? "../motion-thread.ts" : "./motion-thread.js", import.meta.url);
 }

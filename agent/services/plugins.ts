@@ -28,7 +28,7 @@ export function createPluginRunner({ modules, timeLimitMs, maxRunning, clock }: 
 
   async function run(symbol: string, name: string): Promise<void> {
     const job: PluginJob = { modules, name, argument: symbol };
-    // The same thread runs from source and from the compiled package.
+    // The same thread runs from source and from the built package, which is one folder.
     const file = import.meta.url.endsWith(".ts") ? "./plugin-thread.ts" : "./plugin-thread.js";
     const worker = new Worker(new URL(file, import.meta.url), {
       workerData: job,

@@ -1,8 +1,8 @@
-// The built motion thread in a process of its own, whose main thread never rests.
-// node loop-host.mjs PERIOD_MS SECONDS; prints its figures as JSON.
-import { createSystemClock } from "../../dist/agent/clock.js";
-import { createMotion } from "../../dist/agent/host/motion.js";
-import { motionLimitsSchema } from "../../dist/agent/host/motion-limits.js";
+// The motion thread in a process of its own, whose main thread never rests.
+// node --import tsx loop-host.mjs PERIOD_MS SECONDS; prints its figures as JSON.
+import { createSystemClock } from "../../agent/clock.ts";
+import { createMotion } from "../../agent/host/motion.ts";
+import { motionLimitsSchema } from "../../agent/host/motion-limits.ts";
 import { module } from "./loop-module.mjs";
 
 const WARM_UP_MS = 1000;

@@ -54,7 +54,7 @@ async function loopInC(program: string, periodMs: number, seconds: number): Prom
 }
 
 async function loopHost(periodMs: number, seconds: number): Promise<Lateness> {
-  const args = ["bench/peers/loop-host.mjs", String(periodMs), String(seconds)];
+  const args = ["--import", "tsx", "bench/peers/loop-host.mjs", String(periodMs), String(seconds)];
   const { stdout, stderr } = await execute(process.execPath, args, { env: plainEnvironment() });
   if (stderr !== "") throw new Error(`loop-host: ${stderr}`);
   return latenessOf(JSON.parse(stdout) as Figures);
