@@ -5,6 +5,7 @@ import { i2cAddressSchema, i2cBusSchema, i2cText, type I2cDevice, type I2cRef } 
 import type { CanChannel } from "./can.ts";
 import type { Cancel } from "./clock.ts";
 import type { Eventually } from "./value.ts";
+import type { SerialOptions, SerialStream } from "./serial.ts";
 
 /** A line by its name, or by its chip's label and the offset on it. Never by a global number: those change between kernels. */
 export type LineRef = { readonly name: string } | { readonly chip: string; readonly offset: number };
@@ -150,6 +151,11 @@ export interface Board {
   openI2c(owner: string, chip: I2cRef): Promise<I2cDevice>;
   /** A socket of its own on the interface, `can0`: others may have one too. */
   openCan(owner: string, interfaceName: string): Promise<CanChannel>;
+  /**
+   * Exclusively. Resolves also when there is nothing at the path yet: the stream waits for it. Rejects IN_USE when another device of this board has it,
+   * NOT_READY without the package that reads serial ports.
+   */
+  openSerial(owner: string, path: string, options: SerialOptions): Promise<SerialStream>;
   /** Gives back what is still open. */
   close(): Promise<void>;
 }

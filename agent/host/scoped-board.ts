@@ -3,6 +3,7 @@ import { lineText, pwmText, type Board, type DigitalInput } from "../contract/bo
 import { i2cText } from "../contract/i2c.ts";
 import type { CanChannel } from "../contract/can.ts";
 import type { Eventually } from "../contract/value.ts";
+import type { SerialStream } from "../contract/serial.ts";
 
 /** What one device sees of the board, and what is known of its ports. */
 export interface ScopedBoard {
@@ -61,6 +62,16 @@ export function createScopedBoard(board: Board, owner: string, fault: (error: un
     };
   }
 
+  function guardedTwo<First, Second>(listener: (first: First, second: Second) => void): (first: First, second: Second) => void {
+    return (first, second) => {
+      try {
+        listener(first, second);
+      } catch (error) {
+        fault(error);
+      }
+    };
+  }
+
   async function closeAll(): Promise<readonly string[]> {
     const left = [...open.values()];
     open.clear();
@@ -99,12 +110,15 @@ export function createScopedBoard(board: Board, owner: string, fault: (error: un
         return {
           ...channel,
           onFrame: (filters, listener) => channel.onFrame(filters, guarded(listener)),
-          onState: (listener) =>
-            channel.onState((state, reason) => {
-              guarded(() => {
-                listener(state, reason);
-              })(undefined);
-            }),
+          onState: (listener) => channel.onState(guardedTwo(listener)),
+        };
+      },
+      async openSerial(_owner, path, options) {
+        const stream = await opened<SerialStream>(`serial ${path}`, () => board.openSerial(owner, path, options));
+        return {
+          ...stream,
+          onData: (listener) => stream.onData(guardedTwo(listener)),
+          onState: (listener) => stream.onState(guardedTwo(listener)),
         };
       },
       async close() {

@@ -28,10 +28,10 @@ export async function openBoard(choice: "auto" | "sim" | BoardDefinition, option
     return createSimBoard({ clock, i2c, ...sim, ...(Object.keys(lines).length === 0 ? {} : { lines }) });
   }
   const { createLinuxBoard, readModel } = await import("./linux/linux-board.ts");
-  if (choice !== "auto") return createLinuxBoard({ definition: choice, log, roots });
+  if (choice !== "auto") return createLinuxBoard({ definition: choice, clock, log, roots });
   const model = readModel(roots);
   const definition = model === undefined ? undefined : options.definitionFor?.(model);
-  return createLinuxBoard({ definition, log, roots });
+  return createLinuxBoard({ definition, clock, log, roots });
 }
 
 /** The simulated board has one chip; a pin map's offsets are taken as that chip's. */

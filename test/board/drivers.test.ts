@@ -67,7 +67,7 @@ async function openDevices(
     } as const;
     return { id, driver, options: driver.options.parse(options), policy };
   });
-  const board = await createLinuxBoard({ definition, log });
+  const board = await createLinuxBoard({ clock: createSystemClock(), definition, log });
   const host = await openHost({ node: "virtual", specs, board: wired(board), clock, variables, journal: createJournal(clock), log });
   const caller = { name: "test", priority: 100, signal: new AbortController().signal };
   return {

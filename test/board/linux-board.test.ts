@@ -2,6 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import t from "tap";
 
+import { createSystemClock } from "../../agent/clock.ts";
 import { createLinuxBoard } from "../../drivers/board/linux/linux-board.ts";
 import { boardDefinitionSchema } from "../../agent/contract/board-definition.ts";
 import { boardContract } from "../contract/board.ts";
@@ -19,7 +20,7 @@ for (const gpio of ["cdev", "sysfs"] as const) {
       async open() {
         for (const line of ["GPIO17", "GPIO22", "GPIO23", "GPIO24"]) world.drive(line, false);
         const definition = boardDefinitionSchema.parse({ name: "virtual", gpio });
-        return { board: await createLinuxBoard({ definition, log: createFakeLog() }), world };
+        return { board: await createLinuxBoard({ clock: createSystemClock(), definition, log: createFakeLog() }), world };
       },
       lines: { out: ["GPIO17", "GPIO22"], in: ["GPIO23", "GPIO24"], byOffset: "pinctrl-virtual:17" },
       capabilities: {

@@ -6,6 +6,7 @@ import t from "tap";
 
 import { canContract, frame, frameText } from "../contract/can.ts";
 import { createFakeLog } from "../helpers/fake-log.ts";
+import { createSystemClock } from "../../agent/clock.ts";
 import { createLinuxBoard } from "../../drivers/board/linux/linux-board.ts";
 import { expectCode } from "../contract/board.ts";
 import { until } from "./world.ts";
@@ -29,7 +30,7 @@ run("ip", "link", "add", "dev", NAME, "type", "vcan");
 run("ip", "link", "set", NAME, "up");
 
 function open() {
-  return createLinuxBoard({ log: createFakeLog() });
+  return createLinuxBoard({ clock: createSystemClock(), log: createFakeLog() });
 }
 
 /** Every data frame on the interface, as candump logs it. */

@@ -10,6 +10,7 @@ import { boardDefinitionSchema } from "../../agent/contract/board-definition.ts"
 import { lineRef, type Board, type Edge } from "../../agent/contract/board.ts";
 import { messageOf, type AgentError } from "../../agent/contract/errors.ts";
 import { openBoard } from "../../drivers/board/auto.ts";
+import { createSystemClock } from "../../agent/clock.ts";
 import { createLinuxBoard } from "../../drivers/board/linux/linux-board.ts";
 import { createFakeClock } from "../helpers/fake-clock.ts";
 import { createFakeLog, type FakeLog } from "../helpers/fake-log.ts";
@@ -23,7 +24,7 @@ const HEADER = Array.from({ length: 28 }, (_, offset) => `GPIO${offset}`);
 
 async function open(t: Test, gpio: Backend, more: { lines?: Record<string, string>; log?: FakeLog } = {}): Promise<Board> {
   const definition = boardDefinitionSchema.parse({ name: "virtual", gpio, lines: more.lines ?? {} });
-  const board = await createLinuxBoard({ definition, log: more.log ?? createFakeLog() });
+  const board = await createLinuxBoard({ clock: createSystemClock(), definition, log: more.log ?? createFakeLog() });
   t.teardown(() => board.close());
   return board;
 }

@@ -4,6 +4,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import t from "tap";
 
+import { createSystemClock } from "../../agent/clock.ts";
 import { createLinuxBoard } from "../../drivers/board/linux/linux-board.ts";
 import { boardDefinitionSchema } from "../../agent/contract/board-definition.ts";
 import { createFakeLog } from "../helpers/fake-log.ts";
@@ -26,7 +27,7 @@ world.loadI2cBus([KERNELS, PWM, SENSOR]);
 const kernels = world.addPwmChip(KERNELS);
 
 function open(i2c?: I2cBackend) {
-  return createLinuxBoard({ definition, log: createFakeLog(), i2c });
+  return createLinuxBoard({ clock: createSystemClock(), definition, log: createFakeLog(), i2c });
 }
 
 for (const backend of ["i2c-bus", "ioctl"] as const) {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 
+import { createSystemClock } from "../../agent/clock.ts";
 import { createLinuxBoard } from "../../drivers/board/linux/linux-board.ts";
 import { expectCode } from "../contract/board.ts";
 import { createFakeLog } from "../helpers/fake-log.ts";
@@ -16,7 +17,7 @@ const OFF_HIGH = 0x09;
 world.loadI2cBus([0x40, 0x41]);
 const pwm = world.addPwmChip(0x40);
 const other = world.addPwmChip(0x41);
-const board = await createLinuxBoard({ log: createFakeLog() });
+const board = await createLinuxBoard({ clock: createSystemClock(), log: createFakeLog() });
 t.teardown(() => board.close());
 
 t.test("a servo's 1.5 ms of 20 ms are 308 of 4096 ticks in the chip", async (t) => {

@@ -16,6 +16,7 @@ import {
 import { modelMatches, type BoardDefinition } from "../../../agent/contract/board-definition.ts";
 import { chipPaths, readChips } from "./chips.ts";
 import { createCdevBackend } from "./gpio-cdev.ts";
+import { createLinuxSerial } from "./serial.ts";
 import { createLinuxI2c, kernelDriver, type I2cBackend, type I2cPlace } from "./i2c.ts";
 import { createPca9685Channels } from "../pca9685.ts";
 import { createPoller, type Poller } from "./poller.ts";
@@ -27,6 +28,7 @@ import { findCanInterface, openCanSocket } from "./can.ts";
 import { findPwmChannel, openPwmChannel, type PwmChannel } from "./pwm-sysfs.ts";
 import { loadLibc, type Libc } from "./libc.ts";
 import { readSysfsChips } from "./sysfs-chips.ts";
+import type { Clock } from "../../../agent/contract/clock.ts";
 import type { GpioBackend } from "./gpio-backend.ts";
 import type { GpioChip } from "./line-lookup.ts";
 import type { I2cDevice } from "../../../agent/contract/i2c.ts";
@@ -38,6 +40,7 @@ const OSCILLATOR_MS = 2;
 export interface LinuxBoardOptions {
   /** What a board file says; nothing is known but what the kernel tells when absent. */
   readonly definition?: BoardDefinition | undefined;
+  readonly clock: Clock;
   readonly log: Log;
   readonly roots?: Roots | undefined;
   /** Who does the transfers on I2C buses; chosen by thread when absent. */
@@ -54,7 +57,7 @@ export function readModel(roots: Roots = SYSTEM_ROOTS): string | undefined {
  * DENIED when there are chips and none may be opened.
  */
 export async function createLinuxBoard(options: LinuxBoardOptions): Promise<Board> {
-  const { definition, log, roots = SYSTEM_ROOTS } = options;
+  const { definition, clock, log, roots = SYSTEM_ROOTS } = options;
   const model = readModel(roots);
   checkModel(definition, model);
   const { backend, why } = await chooseBackend(options, roots);
@@ -79,6 +82,13 @@ export async function createLinuxBoard(options: LinuxBoardOptions): Promise<Boar
     openOutput: (owner, line, initial) => openOutput(owner, lineRef(line), initial),
     oscillatorStarts: () => delay(OSCILLATOR_MS),
   });
+
+  function sharedPoller(calls: Libc): Poller {
+    poller ??= createPoller(calls);
+    return poller;
+  }
+
+  const serial = createLinuxSerial({ clock, loadLibc: sharedLibc, poller: sharedPoller });
 
   function openI2c(owner: string, place: I2cPlace, repeatWrites: boolean): Promise<I2cDevice> {
     return ports.open(owner, [place.key], () => i2c.open(owner, place, repeatWrites));
@@ -153,10 +163,10 @@ export async function createLinuxBoard(options: LinuxBoardOptions): Promise<Boar
       findCanInterface(interfaceName, roots);
       return ports.openShared(owner, `can ${interfaceName}`, async () => {
         const calls = await sharedLibc();
-        poller ??= createPoller(calls);
-        return openCanSocket(calls, poller, interfaceName, roots);
+        return openCanSocket(calls, sharedPoller(calls), interfaceName, roots);
       });
     },
+    openSerial: async (owner, path, serialOptions) => ports.open(owner, [`serial ${path}`], () => serial.open(owner, path, serialOptions)),
     close: () =>
       ports.close((error) => {
         log.error({ error: error.message }, "a port did not close");

@@ -2,7 +2,8 @@ import { AgentError } from "../../../agent/contract/errors.ts";
 
 /**
  * What can be made to fail. `write` is a line's or lines' write, `pwmWrite` a duty cycle's of chip `sim`; `close` is any port's. `i2cRead` and `i2cWrite` are
- * transfers as the bus sees them, those of PCA9685 channels too; `i2cData` is a read that answers, and answers every bit wrong.
+ * transfers as the bus sees them, those of PCA9685 channels too; `i2cData` is a read that answers, and answers every bit wrong. `openSerial` is each attempt
+ * to open a serial port, `serialSend` what is sent to it: when they fail the port waits for the next attempt.
  */
 export type SimOperation =
   | "openOutput"
@@ -16,6 +17,8 @@ export type SimOperation =
   | "i2cWrite"
   | "i2cData"
   | "canSend"
+  | "openSerial"
+  | "serialSend"
   | "read"
   | "close";
 

@@ -7,6 +7,7 @@ import { CHANNELS } from "../pca9685-chip.ts";
 import { createPorts } from "../ports.ts";
 import { createSimCanBus, type SimCanBus, type SimCanWorld } from "./can.ts";
 import { createSimI2c, type SimI2cWorld } from "./i2c.ts";
+import { createSimSerialPort, type SimSerialPort, type SimSerialWorld } from "./serial.ts";
 import { CHIP, createSimLines, openSimOutput, openSimOutputs } from "./lines.ts";
 import { createDutyRecord, openSimPwm, type DutyRecord, type PwmEvent } from "./pwm.ts";
 import { DEFAULT_I2C_TIMING, type I2cTiming } from "../i2c-queue.ts";
@@ -39,13 +40,15 @@ export interface SimWorld {
   attachPca9685(bus: I2cBus, address: number): Pca9685Model;
   /** The other side of a CAN interface. */
   can(interfaceName: string): SimCanWorld;
+  /** The other side of a serial port; nothing is plugged in at first. */
+  serial(path: string): SimSerialWorld;
   /** The `nth` operation of its kind from now on fails once, with IO or with `error`: 1 is the next one. A failed close gives back all the same. */
   failNth(operation: SimOperation, nth: number, error?: AgentError): void;
   /** Failures planned and not met yet. */
   pendingFailures(): number;
   /** Every open port and its owner: `line GPIO17 of lamp`. */
   claimed(): readonly string[];
-  /** Lets go of every line and bus, takes the resistors off, brings CAN interfaces up, forgets planned failures and what was recorded. Open ports stay open. */
+  /** Lets go of every line and bus, takes the resistors off, brings CAN interfaces up, ends tricks of serial ports, forgets planned failures and what was recorded. Open ports stay open. */
   reset(): void;
 }
 
@@ -92,6 +95,7 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
   const i2c = createSimI2c(clock, faults, options.i2c ?? DEFAULT_I2C_TIMING);
   const duties = new Map<string, DutyRecord>();
   const buses = new Map<string, SimCanBus>();
+  const serialPorts = new Map<string, SimSerialPort>();
   const pca9685 = createPca9685Channels({
     openI2c: (owner, ref) => openI2c(owner, ref, true),
     openOutput: (owner, line, initial) => openOutput(owner, lineRef(line), initial),
@@ -132,6 +136,12 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
     const names = [...buses.keys()];
     const known = names.length === 0 ? "none" : names.join(", ");
     throw new AgentError("UNKNOWN", `can interface ${name} is not on the simulated board, which has ${known}${didYouMean(name, names)}`);
+  }
+
+  function serialPort(path: string): SimSerialPort {
+    const port = serialPorts.get(path) ?? createSimSerialPort(path, clock, faults, historyLimit);
+    serialPorts.set(path, port);
+    return port;
   }
 
   async function openOutput(owner: string, ref: LineRef, initial: boolean) {
@@ -187,6 +197,7 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
     i2c: i2c.world,
     attachPca9685,
     can: (name) => canBus(name).world,
+    serial: (path) => serialPort(path).world,
     failNth: (operation, nth, error) => faults.plan(operation, nth, error),
     pendingFailures: () => faults.pending(),
     claimed: () => ports.list(),
@@ -196,6 +207,7 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
       for (const pin of lines.all()) pin.reset();
       for (const record of duties.values()) record.reset();
       for (const bus of buses.values()) bus.reset();
+      for (const port of serialPorts.values()) port.reset();
     },
   };
 
@@ -248,6 +260,7 @@ export function createSimBoard(options: SimBoardOptions): SimBoard {
         return bus.open();
       });
     },
+    openSerial: async (owner, path, serialOptions) => ports.open(owner, [`serial ${path}`], () => serialPort(path).open(serialOptions)),
     async close() {
       let failure: AgentError | undefined;
       await ports.close((error) => {

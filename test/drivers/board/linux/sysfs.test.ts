@@ -8,6 +8,7 @@ import type { Test } from "tap";
 
 import { boardDefinitionSchema, modelMatches } from "../../../../agent/contract/board-definition.ts";
 import { chipPaths } from "../../../../drivers/board/linux/chips.ts";
+import { createSystemClock } from "../../../../agent/clock.ts";
 import { createLinuxBoard, readModel } from "../../../../drivers/board/linux/linux-board.ts";
 import { findPwmChannel, openPwmChannel } from "../../../../drivers/board/linux/pwm-sysfs.ts";
 import { consumerOf, readSysfsChips } from "../../../../drivers/board/linux/sysfs-chips.ts";
@@ -225,12 +226,14 @@ t.test("a PWM channel that cannot be exported is refused by name", async (t) => 
 t.test("a machine without GPIO is NOT_READY and told about the simulated board", async (t) => {
   const m = machine(t);
   await expectCode(t, "NOT_READY", ["gpiochip", "class/gpio", "board: sim"], () =>
-    createLinuxBoard({ log: createFakeLog(), roots: m.roots }),
+    createLinuxBoard({ clock: createSystemClock(), log: createFakeLog(), roots: m.roots }),
   );
   for (const gpio of ["cdev", "sysfs"] as const) {
     const definition = boardDefinitionSchema.parse({ name: "bare", gpio });
     const missing = gpio === "cdev" ? "gpiochip" : "class/gpio";
-    await expectCode(t, "NOT_READY", [missing], () => createLinuxBoard({ definition, log: createFakeLog(), roots: m.roots }));
+    await expectCode(t, "NOT_READY", [missing], () =>
+      createLinuxBoard({ clock: createSystemClock(), definition, log: createFakeLog(), roots: m.roots }),
+    );
   }
 });
 
@@ -238,7 +241,9 @@ t.test("a device that is no GPIO chip is logged, and refused when it is all ther
   const m = machine(t);
   m.file("dev/gpiochip0", "");
   const log = createFakeLog();
-  await expectCode(t, "IO", ["gpiochip0 is no GPIO chip", "ENOTTY", "board: sim"], () => createLinuxBoard({ log, roots: m.roots }));
+  await expectCode(t, "IO", ["gpiochip0 is no GPIO chip", "ENOTTY", "board: sim"], () =>
+    createLinuxBoard({ clock: createSystemClock(), log, roots: m.roots }),
+  );
   t.same(log.lines, ["warn a GPIO chip cannot be used"]);
 });
 
@@ -247,7 +252,7 @@ t.test("sysfs is chosen where there is no character device, and the board says w
   classChip(m, 512, "pinctrl-bcm2711", 58, { "gpio-line-names": "ID_SDA\0ID_SCL\0" });
   m.file("sys/class/gpio/export", "");
   m.file("proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0");
-  const board = await createLinuxBoard({ log: createFakeLog(), roots: m.roots });
+  const board = await createLinuxBoard({ clock: createSystemClock(), log: createFakeLog(), roots: m.roots });
   t.match(board.describe(), {
     kind: "linux-sysfs",
     model: "Raspberry Pi 4 Model B Rev 1.4",
@@ -270,7 +275,7 @@ t.test("a board file for another model is refused before anything opens", async 
   t.equal(readModel(m.roots), "Raspberry Pi 5 Model B Rev 1.0");
   const definition = boardDefinitionSchema.parse({ name: "pi4", model: "Raspberry Pi 4" });
   await expectCode(t, "NOT_READY", ["pi4", "Raspberry Pi 4", "Raspberry Pi 5 Model B Rev 1.0"], () =>
-    createLinuxBoard({ definition, log: createFakeLog(), roots: m.roots }),
+    createLinuxBoard({ clock: createSystemClock(), definition, log: createFakeLog(), roots: m.roots }),
   );
 });
 

@@ -1,0 +1,55 @@
+import { existsSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Readable, Writable } from "node:stream";
+
+/** A serial port of the kernel: a pseudo terminal that socat makes appear at a path, and whose other end is here. */
+export interface PtyPort {
+  plug(): Promise<void>;
+  /** Ends socat: the kernel hangs the line up, as with a USB port that is pulled. */
+  unplug(): Promise<void>;
+  send(bytes: Uint8Array): void;
+  /** Every byte since it was plugged in last. */
+  received(): Buffer;
+  close(): Promise<void>;
+}
+
+const LOOKS = 500;
+const LOOK_MS = 4;
+
+export function createPtyPort(path: string): PtyPort {
+  let child: ChildProcessByStdio<Writable, Readable, null> | undefined;
+  let received: Buffer[] = [];
+
+  async function unplug(): Promise<void> {
+    const was = child;
+    child = undefined;
+    if (was === undefined) return;
+    const ended = once(was, "exit");
+    was.kill("SIGKILL");
+    await ended;
+    rmSync(path, { force: true });
+  }
+
+  return {
+    async plug() {
+      if (child !== undefined) return;
+      received = [];
+      const own = spawn("socat", ["-b", "65536", "STDIO", `PTY,link=${path},rawer,wait-slave,pty-interval=0.01`], {
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      child = own;
+      own.stdin.on("error", () => own.stdin.destroy());
+      own.stdout.on("data", (bytes: Buffer) => received.push(bytes));
+      for (let look = 0; look < LOOKS && !existsSync(path); look++) await delay(LOOK_MS);
+      if (!existsSync(path)) throw new Error(`socat did not make ${path}`);
+    },
+    unplug,
+    send(bytes) {
+      child?.stdin.write(bytes);
+    },
+    received: () => Buffer.concat(received),
+    close: unplug,
+  };
+}
