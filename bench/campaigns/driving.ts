@@ -25,16 +25,13 @@ const LEAST_MEAN_MPS = 1.5;
 function runProcess(share: Share, told: (outcome: Outcome) => void): Promise<ShareResult> {
   return new Promise((resolve, reject) => {
     const child = fork(new URL("driving/process.ts", import.meta.url), { execArgv: ["--import", "tsx"] });
-    let result: ShareResult | undefined;
     child.on("message", (message: Told) => {
       if ("outcome" in message) told(message.outcome);
-      else result = message.result;
+      else resolve(message.result);
     });
     child.once("error", reject);
-    child.once("exit", (code) => {
-      if (result === undefined) reject(new Error(`a process of the campaign ended with ${String(code)} before its share was done`));
-      else resolve(result);
-    });
+    // What it said last is read before.
+    child.once("disconnect", () => reject(new Error("a process of the campaign ended before its share was done")));
     child.send(share);
   });
 }
@@ -50,9 +47,10 @@ interface Driven {
 async function drive(decider: Decider, firstSeed: number, scenarios: number, { progress }: SuiteOptions): Promise<Driven> {
   const seeds = Array.from({ length: scenarios }, (_, i) => firstSeed + i);
   const startedMs = performance.now();
-  let done = 0;
+  const outcomes: Outcome[] = [];
   const told = (outcome: Outcome): void => {
-    done += 1;
+    outcomes.push(outcome);
+    const done = outcomes.length;
     if (decider === "driving" && outcome.collision !== "none") progress(outcomeText(outcome));
     if (done % Math.ceil(scenarios / 20) === 0) progress(`${decider}: ${done} of ${scenarios} scenarios`);
   };
@@ -61,7 +59,7 @@ async function drive(decider: Decider, firstSeed: number, scenarios: number, { p
   for (const note of results.flatMap(({ violationNotes }) => violationNotes)) progress(`${decider}: ${note}`);
   const sum = (of: (result: ShareResult) => number): number => results.reduce((total, result) => total + of(result), 0);
   return {
-    outcomes: results.flatMap(({ outcomes }) => outcomes),
+    outcomes,
     violations: sum(({ violations }) => violations),
     agentS: sum(({ agentS }) => agentS),
     cpuS: sum(({ cpuS }) => cpuS),

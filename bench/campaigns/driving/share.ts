@@ -11,8 +11,8 @@ export interface Share {
   readonly seeds: readonly number[];
 }
 
+/** Of a share, beside its outcomes. */
 export interface ShareResult {
-  readonly outcomes: readonly Outcome[];
   readonly violations: number;
   /** The first few. */
   readonly violationNotes: readonly string[];
@@ -28,20 +28,16 @@ export function isFaulty(seed: number): boolean {
 
 export async function runShare({ decider, seeds }: Share, done: (outcome: Outcome) => void): Promise<ShareResult> {
   const subject = await startAgentSubject(decider);
-  const outcomes: Outcome[] = [];
   const before = process.cpuUsage();
   try {
     for (const seed of seeds) {
-      const outcome = await runScenario({ seed, seconds: SECONDS, faulty: isFaulty(seed) }, subject);
-      outcomes.push(outcome);
-      done(outcome);
+      done(await runScenario({ seed, seconds: SECONDS, faulty: isFaulty(seed) }, subject));
     }
   } finally {
     await subject.close();
   }
   const { user, system } = process.cpuUsage(before);
   return {
-    outcomes,
     violations: subject.violationCount(),
     violationNotes: subject.violations,
     agentS: subject.agentMs() / 1000,
