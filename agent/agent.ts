@@ -14,6 +14,7 @@ import { deviceSetupOf } from "./device-setup.ts";
 import { deviceModules } from "./modules.ts";
 import { openDevices, type NodeDevices } from "./open-devices.ts";
 import { openAccess } from "./open-access.ts";
+import { openAnalytics } from "./open-analytics.ts";
 import { openServices } from "./open-services.ts";
 import { openPorts } from "./ports.ts";
 import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts";
@@ -90,11 +91,12 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       declared: config.analytics.variables,
       defaultStaleMs: config.analytics.staleMs,
     });
-    const nodeDevices = await openNodeDevices(options, journal, variables, closers);
+    const { devices: nodeDevices, started } = await openNodeDevices(options, journal, variables, closers);
     closers.push(() => nodeDevices.stop());
 
     const { fleet, devices } = await openNodes(options, nodeDevices, closers);
     const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices, fleet, closers });
+    const analytics = await openAnalytics(options, variables, closers);
     const sources = await startSources(options, variables, closers);
 
     const listeners: Listener[] = [];
@@ -114,7 +116,9 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
         fleet,
         listeners,
         sources: sources.map(({ source }) => source),
+        analytics,
       });
+    await started;
     const { listen } = config;
     await openPorts({
       ports: [
@@ -178,19 +182,19 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
   }
 }
 
-/** The devices in a process of their own; in this one when the configuration says so, or when the board is in this process. */
+/** The devices in a process of their own, which starts while everything else is opened; in this one when the configuration says so, or when the board is in this process. */
 async function openNodeDevices(
   { config, stateFolder, version, clock, log, board, modules = deviceModules, env = {}, onAlive, onState }: AgentOptions,
   journal: Journal,
   variables: VariableStore,
   closers: (() => unknown)[],
-): Promise<NodeDevices> {
+): Promise<{ readonly devices: NodeDevices; readonly started?: Promise<void> }> {
   const setup = deviceSetupOf(config);
   const shared = { setup, clock, log, journal, variables };
   if (config.isolation === "none" || board !== undefined) {
     const devices = await openDevices({ ...shared, version, modules, board });
     if (onAlive !== undefined) closers.push(tickEvery(clock, config.keeper.heartbeatMs, onAlive));
-    return devices;
+    return { devices };
   }
   const { openKeptDevices } = await import("./kept-devices.ts");
   const specs = config.devices.map(({ id, driver, options, common }) => ({ id, driver, options, policy: common }));

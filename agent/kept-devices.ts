@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { shippedBoardFor } from "./config/board-file.ts";
 import { AgentError, messageOf, toAgentError } from "./contract/errors.ts";
 import { errorReply, OK, refusal, type Caller, type Reply, type Request, type VerbDoc } from "./contract/request.ts";
+import { HOST_VERBS } from "./host/verb-docs.ts";
 import { createKeeper, type Keeper, type KeeperState } from "./keeper.ts";
 import { startHostProcess } from "./keeper/process.ts";
 import { createRemoteHost } from "./link/remote-host.ts";
@@ -13,7 +14,7 @@ import { writeWhole } from "./state-folder.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import { readProperty, SYSTEM_ROOTS } from "../drivers/board/linux/sysfs-file.ts";
 import type { BoardChoice } from "./config/board-file.ts";
-import type { Clock } from "./contract/clock.ts";
+import type { Cancel, Clock } from "./contract/clock.ts";
 import type { DeviceSpec } from "./contract/device.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Log } from "./contract/log.ts";
@@ -51,13 +52,20 @@ const RESET_HOST: VerbDoc = {
 /** What preparing for the worst may cost is not paid while the agent starts. */
 const PREPARE_MS = 100;
 
+/** Devices in a process that is on its way. */
+export interface KeptDevices {
+  readonly devices: NodeDevices;
+  /** Resolves when that process is ready or has been given up for now; rejects when the board cannot be opened. */
+  readonly started: Promise<void>;
+}
+
 /**
  * Starts the device host and keeps it running; what is called goes there. When it dies, every device is made safe from here before it is started again.
- * Resolves when it is ready or has been given up for now; rejects when the board cannot be opened.
+ * Resolves as soon as it is on its way.
  */
-export async function openKeptDevices(options: KeptDevicesOptions): Promise<NodeDevices> {
+export async function openKeptDevices(options: KeptDevicesOptions): Promise<KeptDevices> {
   const { setup, specs, stateFolder, clock, log, journal, variables } = options;
-  const remote = createRemoteHost<DevicesReport>({ clock, log, journal, variables, limits: setup.link });
+  const remote = createRemoteHost<DevicesReport>({ clock, log, journal, variables, limits: setup.link, handOver });
   const board = knownBoard(setup.board);
   const boardOptions = { clock, log: quiet(log) };
   const safety = createSafety({
@@ -66,6 +74,7 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
     clock,
     log,
     limitMs: options.keeper.safeMs,
+    variables,
   });
 
   const keeper: Keeper = createKeeper({
@@ -89,7 +98,12 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
 
   function startOf(): HostStart {
     const { heartbeatMs } = options.keeper;
-    return { setup, stateFolder, heartbeatMs, quarantine: keeper.quarantine(), eStoppedBy: remote.status()?.eStoppedBy };
+    const quarantine = keeper.quarantine();
+    return { setup, stateFolder, heartbeatMs, quarantine, eStoppedBy: remote.status()?.eStoppedBy, afterDeath: keeper.afterDeath() };
+  }
+
+  async function handOver(): Promise<string> {
+    return JSON.stringify(await keeper.handOver());
   }
 
   async function restart(caller: Caller): Promise<Reply> {
@@ -103,7 +117,13 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
     }
   }
 
+  /** What is called before the device host was ever ready waits for it: the agent listens no earlier, so that is its own work, left over from its last run. */
   function handle(request: Request, caller: Caller): Eventually<Reply> {
+    if (starting)
+      return started.then(
+        () => handle(request, caller),
+        (error: unknown) => errorReply(toAgentError(error)),
+      );
     if (request.verb === "RESET" && request.args.length === 1 && request.args[0]?.toUpperCase() === "HOST") return restart(caller);
     return remote.handle(request, caller);
   }
@@ -112,21 +132,21 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
   await writeWhole(setupFile, JSON.stringify({ board, devices: setup.devices })).catch((error: unknown) => {
     log.error({ file: setupFile, err: error }, "cannot write what virgo safe-state would read; it will read the configuration");
   });
-  try {
-    await keeper.start();
-  } catch (error) {
-    await keeper.stop();
-    remote.close();
-    throw error;
-  }
-  const cancelPreparing = clock.after(PREPARE_MS, () => {
-    safety.prepare().catch((error: unknown) => {
-      log.warn({}, `making devices safe from outside would be slow or impossible: ${messageOf(error)}`);
-    });
-  });
+  let starting = true;
+  let cancelPreparing: Cancel = () => undefined;
+  const started = keeper.start().finally(() => (starting = false));
+  started.then(prepareSoon, () => undefined);
 
-  return {
-    verbs: remote.verbs.map((doc) => (doc.verb === "RESET" ? RESET_HOST : doc)),
+  function prepareSoon(): void {
+    cancelPreparing = clock.after(PREPARE_MS, () => {
+      safety.prepare().catch((error: unknown) => {
+        log.warn({}, `making devices safe from outside would be slow or impossible: ${messageOf(error)}`);
+      });
+    });
+  }
+
+  const devices: NodeDevices = {
+    verbs: HOST_VERBS.map((doc) => (doc.verb === "RESET" ? RESET_HOST : doc)),
     handle,
     report: () => remote.status() ?? nothingKnown(keeper.why()),
     stopRules: () => undefined,
@@ -138,6 +158,7 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Node
     },
     figures: () => ({ ...keeper.figures(), ...remote.figures() }),
   };
+  return { devices, started };
 }
 
 function nothingKnown(why: string): DevicesReport {

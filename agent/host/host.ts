@@ -9,12 +9,12 @@ import {
   type Reply,
   type Request,
   type Service,
-  type VerbDoc,
 } from "../contract/request.ts";
 import { isPending, type Eventually, type Value } from "../contract/value.ts";
 import { parseCloneOptions } from "./clone-options.ts";
 import { describe, summaryOf, type View } from "./describe.ts";
-import { createModuleVerbs, MODULE_VERBS } from "./module-verbs.ts";
+import { createModuleVerbs } from "./module-verbs.ts";
+import { DEVICE_VERBS, HOST_VERBS } from "./verb-docs.ts";
 import { createModuleTable, type ModulesOptions } from "./modules.ts";
 import { createRegistry, type Entry, type RegistryOptions, type Target } from "./registry.ts";
 import { createSupervisor } from "./supervisor.ts";
@@ -46,6 +46,9 @@ export interface HostOptions {
   readonly openMs?: RegistryOptions["openMs"];
   /** Who had latched the e-stop when an earlier process of this host ended: it is latched still. */
   readonly eStoppedBy?: string | undefined;
+  readonly afterDeath?: RegistryOptions["afterDeath"];
+  /** Awaited when the modules are loaded and nothing is opened yet. */
+  readonly beforeOpening?: (() => Promise<void>) | undefined;
 }
 
 /** Devices, their supervisor and their functions. Reached from outside only as a Service. */
@@ -62,18 +65,6 @@ export interface Host extends Service {
   /** Every device to its exit state, then closed. */
   stop(): Promise<void>;
 }
-
-const VERBS: readonly VerbDoc[] = [
-  {
-    verb: "CLONE",
-    usage: "[NODE id|ANY] [LEASE ms] [DEADLINE ms] [PRIORITY 0-255] [SEQ n] device.function [arg …]",
-    summary: "call a device's function; answers its value",
-  },
-  { verb: "DEVICES", usage: "", summary: "every device with its state and functions" },
-  { verb: "DESCRIBE", usage: "device", summary: "one device: options, functions with parameters and ranges, holder, last events" },
-  { verb: "RESET", usage: "device", summary: "make a faulted device safe and usable again, or try to open a failed one" },
-  { verb: "ESTOP", usage: "[RESET]", summary: "latch the emergency stop: everything goes safe; RESET clears the latch" },
-];
 
 /** What RESET of a device is called in permits. */
 function resetOf(id: string): string {
@@ -96,6 +87,7 @@ export async function openHost(options: HostOptions): Promise<Host> {
   const registry = createRegistry({ ...options, supervisor, ...(table !== undefined && { drivers: table }) });
   const modules = table === undefined ? undefined : createModuleVerbs({ table, registry, journal, mustMay });
   await table?.loadAll();
+  await options.beforeOpening?.();
   await registry.openAll();
   const secrets = new Map<DeviceFunction, readonly boolean[]>();
   const view: View = { clock, journal, variables, eStopped: () => supervisor.eStoppedBy !== undefined };
@@ -257,7 +249,7 @@ export async function openHost(options: HostOptions): Promise<Host> {
   }
 
   return {
-    verbs: modules === undefined ? VERBS : [...VERBS, ...MODULE_VERBS],
+    verbs: modules === undefined ? DEVICE_VERBS : HOST_VERBS,
     handle(request, caller) {
       try {
         const reply = dispatch(request, caller);

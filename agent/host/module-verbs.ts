@@ -1,25 +1,10 @@
 import { AgentError } from "../contract/errors.ts";
 import { didYouMean } from "../contract/nearest.ts";
-import { errorReply, OK, textOf, valueReply, type Caller, type Reply, type Request, type VerbDoc } from "../contract/request.ts";
+import { errorReply, OK, textOf, valueReply, type Caller, type Reply, type Request } from "../contract/request.ts";
 import type { Journal } from "../contract/journal.ts";
 import type { Value } from "../contract/value.ts";
 import type { ModuleRecord, ModuleTable } from "./modules.ts";
 import type { Registry } from "./registry.ts";
-
-export const MODULE_VERBS: readonly VerbDoc[] = [
-  { verb: "MODULES", usage: "", summary: "every module with its version, source, state, drivers and devices" },
-  {
-    verb: "INSMOD",
-    usage: "file-or-package",
-    summary: "load a module and open the devices that waited for its drivers; answers the module",
-  },
-  { verb: "RMMOD", usage: "module", summary: "make its devices safe, close them, and forget the module" },
-  {
-    verb: "RELOAD",
-    usage: "module",
-    summary: "make its devices safe, close them, load its code anew and open them again; answers the module",
-  },
-];
 
 export interface ModuleVerbsOptions {
   readonly table: ModuleTable;
