@@ -3,6 +3,7 @@
 const product = "^(agent|drivers|analytics)/";
 const contract = "^agent/contract/";
 const zod = "^node_modules/zod/";
+const sentences = "^node_modules/gps/";
 const native = "^node_modules/(koffi|onoff|i2c-bus|serialport|@serialport|socketcan|epoll|bindings)/";
 
 /** @type {import("dependency-cruiser").IConfiguration} */
@@ -23,7 +24,7 @@ export default {
         "what two folders need belongs into the contract, what touches the kernel into drivers/board.",
       severity: "error",
       from: { path: "^drivers/(gpio|serial|vehicle)/" },
-      to: { pathNot: ["^drivers/$1/", contract, zod] },
+      to: { pathNot: ["^drivers/$1/", contract, zod, sentences] },
     },
     {
       name: "boards-know-no-devices",
@@ -57,9 +58,9 @@ export default {
     },
     {
       name: "analytics-input-in-sources-only",
-      comment: "Sockets and files belong into analytics/sources; the store and the rules are given what was read.",
+      comment: "Sockets and files belong into analytics/sources and analytics/sinks; the store and the rules are given what was read.",
       severity: "error",
-      from: { path: "^analytics/", pathNot: "^analytics/sources/" },
+      from: { path: "^analytics/", pathNot: "^analytics/(sources|sinks)/" },
       to: { dependencyTypes: ["core"] },
     },
     {
@@ -115,16 +116,16 @@ export default {
       name: "only-the-wiring-sees-everything",
       comment:
         "Drivers and analytics are put together in agent/agent.ts and the files beside it that it is made of, agent/main.ts and agent/cli. Elsewhere take them as parameters, " +
-        "typed by the contract. The configuration knows the options of the driving analytics.",
+        "typed by the contract. The configuration knows the options of the analytics.",
       severity: "error",
       from: {
         path: "^agent/",
         pathNot: [
-          "^agent/(agent|device-host|info|kept-devices|main|modules|motion-thread|open-devices|run-device-host)\\.ts$",
+          "^agent/(agent|device-host|info|kept-devices|main|modules|motion-thread|open-analytics|open-devices|run-device-host)\\.ts$",
           "^agent/cli/",
         ],
       },
-      to: { path: "^(drivers|analytics)/", pathNot: "^analytics/driving/options\\.ts$" },
+      to: { path: "^(drivers|analytics)/", pathNot: "^analytics/(driving|statistics|sinks|sources)/options\\.ts$" },
     },
     {
       name: "product-without-tests",

@@ -8,6 +8,7 @@ import type { VariableReader } from "./contract/variable.ts";
 import type { ForwardingDevices } from "./fleet/forwarding.ts";
 import type { OpenFleet } from "./fleet/nodes.ts";
 import type { DeviceReport, DevicesReport } from "./open-devices.ts";
+import type { OpenedAnalytics } from "./open-analytics.ts";
 import type { Services } from "./open-services.ts";
 import type { Listener } from "./listener.ts";
 import type { Info } from "./session.ts";
@@ -30,12 +31,28 @@ export interface InfoSources {
   readonly fleet: OpenFleet;
   readonly listeners: readonly Listener[];
   readonly sources: readonly Source[];
+  readonly analytics: OpenedAnalytics;
 }
 
 /** The agent's figures, by section, as INFO shows them. */
 export function agentInfo(from: InfoSources): Info {
-  const { config, version, clock, startedMs, report, keeper, journal, variables, audit, services, devices, fleet, listeners, sources } =
-    from;
+  const {
+    config,
+    version,
+    clock,
+    startedMs,
+    report,
+    keeper,
+    journal,
+    variables,
+    audit,
+    services,
+    devices,
+    fleet,
+    listeners,
+    sources,
+    analytics,
+  } = from;
   const { memory, ...others } = services.figures();
   const { kind, model, why } = report.board;
   const count = (outcome: DeviceReport["outcome"]) => report.devices.filter((device) => device.outcome === outcome).length;
@@ -68,6 +85,7 @@ export function agentInfo(from: InfoSources): Info {
     load: { ...nodeLoad(devices.running) },
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
     ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),
+    ...Object.fromEntries((analytics.derived?.state() ?? []).map(({ name, ...state }) => [`derived ${name}`, figuresOf(state)])),
     ...Object.fromEntries(report.rules.map((rule) => [`rule ${rule.name}`, ruleFigures(rule)])),
   };
 }

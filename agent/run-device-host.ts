@@ -169,5 +169,6 @@ function laterStore(find: () => VariableStore | undefined): MirroredVariables {
     onChange: (listener) => made().onChange(listener),
     set: (name, value, source, freshMs) => made().set(name, value, source, freshMs),
     setAt: (name, value, source, arrivedMs, freshMs) => made().setAt(name, value, source, arrivedMs, freshMs),
+    freshMsOf: (name) => made().freshMsOf(name),
   };
 }

@@ -294,6 +294,10 @@ export function createVariableStore({ clock, limits, declared, defaultStaleMs }:
         positions.takeValue(slot, value);
       });
     },
+    freshMsOf(name) {
+      const slot = slotByName.get(name) ?? NO_SLOT;
+      return owned[slot] === 1 ? staleMs[slot] : undefined;
+    },
     staleMsOf: (name) => staleMs[slotByName.get(name) ?? NO_SLOT] ?? defaultStaleMs,
     slots: () => positions.pairs((slot) => names[slot] as string),
     intake,

@@ -8,6 +8,7 @@ import { checkRules } from "./rules.ts";
 import { configSchema } from "./schema.ts";
 import { check } from "./schema-problems.ts";
 import { readYaml } from "./yaml-source.ts";
+import { derivedNames } from "../../analytics/statistics/options.ts";
 import type { DeviceModule } from "../contract/device.ts";
 import type { BoardChoice } from "./board-file.ts";
 import type { ConfiguredDevice, PendingDevice } from "./devices.ts";
@@ -85,7 +86,8 @@ function checkConfig(source: YamlSource, modules: readonly DeviceModule[], optio
   problems.push(...devices.problems);
   const warnings: Problem[] = [];
   if (options.checkRule !== undefined) {
-    const variables = Object.keys(fieldsOf(fieldsOf(raw["analytics"])["variables"]));
+    const analytics = fieldsOf(raw["analytics"]);
+    const variables = [...Object.keys(fieldsOf(analytics["variables"])), ...derivedNames(fieldsOf(analytics["derived"]))];
     const rules = checkRules(source, raw["rules"], { devices, variables }, options.checkRule);
     problems.push(...rules.problems);
     warnings.push(...rules.warnings);

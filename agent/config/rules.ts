@@ -30,7 +30,7 @@ export type CheckRule = (name: string, rule: RuleFields) => { readonly rule: Rul
 /** What rules may name. */
 export interface Known {
   readonly devices: CheckedDevices;
-  /** The declared variables. */
+  /** The variables that are declared, and those that are derived. */
   readonly variables: readonly string[];
 }
 

@@ -51,6 +51,8 @@ export interface MirroredVariables extends Variables {
    * there is ignored. Throws as `set` does, ARGUMENT for a time that is none, and without `freshMs` DENIED for a device's own.
    */
   setAt(name: string, value: VariableValue, source: string, arrivedMs: number, freshMs?: number): void;
+  /** How long a value may be relied on that was set with `freshMs`; undefined for what streams and clients set. */
+  freshMsOf(name: string): number | undefined;
 }
 
 /** A name and the text of its value, as analytics write them. */

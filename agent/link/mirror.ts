@@ -119,7 +119,7 @@ export interface FrontMirror extends Mirror {
 export function createFrontMirror(options: MirrorOptions, arrivedMs: () => number): FrontMirror {
   const { variables, onWaiting } = options;
   const hosted = new Map<string, Hosted>();
-  const exchange = createExchange(options, () => NaN, arrivedMs);
+  const exchange = createExchange(options, (name) => variables.freshMsOf(name) ?? NaN, arrivedMs);
   const { dirty } = exchange;
 
   /** It came from the device host, and nobody has set it since. */

@@ -39,6 +39,20 @@ t.test("what was set before is there before the device host begins to open devic
   t.match(seen, { value: 12.5, source: "tcp", ageMs: 100 });
 });
 
+t.test("what the front publishes for a time of its own is fresh for that time in the device host too", async (t) => {
+  const { clock, front, host } = await createPair();
+  front.variables.set("average", 7, "derived average", 300);
+  await clock.advance(300);
+  await quiet();
+  t.match(host.variables.get("average"), { value: 7, ageMs: 300, stale: false });
+  await clock.advance(1);
+  t.equal(host.variables.get("average")?.stale, true);
+  front.variables.set("average", 8, "derived average", 50);
+  await quiet();
+  await clock.advance(60);
+  t.match(host.variables.get("average"), { value: 8, stale: true });
+});
+
 t.test("of what changes many times in a turn only the latest is sent", async (t) => {
   const { front, host, hostEnd } = await createPair();
   let bytes = 0;
