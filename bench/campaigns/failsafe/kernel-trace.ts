@@ -3,19 +3,13 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { Change } from "./changes.ts";
+
 const TRACING = "/sys/kernel/tracing";
 
 /** One channel of a PCA9685, or one line. */
 export type TracedPort =
   { readonly kind: "line"; readonly number: number } | { readonly kind: "channel"; readonly address: number; readonly channel: number };
-
-/** A change the kernel carried out. */
-export interface Change {
-  /** CLOCK_MONOTONIC, milliseconds. */
-  readonly atMs: number;
-  /** The line's level, or the ticks of 4096 in which the channel is on. */
-  readonly value: number;
-}
 
 /** PCA9685 data sheet, 7.3.3 and 7.3.4: four registers a channel from LED0, the same for all channels from ALL_LED. */
 const LED0 = 0x06;
@@ -91,25 +85,4 @@ function onTicks(registers: Uint8Array, first: number): number {
   if ((offHigh & FULL) !== 0) return 0;
   if ((onHigh & FULL) !== 0) return 4096;
   return (((offHigh << 8) | offLow) - ((onHigh << 8) | onLow) + 4096) % 4096;
-}
-
-/**
- * When the port became safe after `fromMs` and has been ever since; undefined when it was not unsafe then, Infinity when it still is. A safe port has 0.
- */
-export function safeSince(changes: readonly Change[], fromMs: number): number | undefined {
-  let unsafe = changes.findLast(({ atMs }) => atMs <= fromMs)?.value !== 0;
-  if (changes.length === 0 || !unsafe) return undefined;
-  let sinceMs = Infinity;
-  for (const { atMs, value } of changes) {
-    if (atMs <= fromMs) continue;
-    if (value === 0 && unsafe) sinceMs = atMs;
-    if (value !== 0) sinceMs = Infinity;
-    unsafe = value !== 0;
-  }
-  return sinceMs;
-}
-
-/** CLOCK_MONOTONIC, as the trace has it. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -5,6 +5,8 @@ export interface Measurement {
   readonly goalMs: number;
   /** Each time, how long after it was due the last port became safe, milliseconds; null for never. */
   readonly lateMs: readonly (number | null)[];
+  /** The same of what builds up, its beginning; empty where nothing is left to build it up. */
+  readonly rampMs: readonly (number | null)[];
   /** Attempts in which a device was not driven when it was to happen: the agent had refused an order, or ended one by itself. */
   readonly disturbed: number;
 }

@@ -1,0 +1,136 @@
+// One way to lose what drives a device, again and again.
+import { setTimeout as wait } from "node:timers/promises";
+
+import { createRandom } from "../durability/random.ts";
+import { firstSafe, monotonicMs, safeSince, type Change } from "./changes.ts";
+import { ask, startAgent, type Agent } from "./subject.ts";
+import type { Measurement } from "./measurement.ts";
+import type { Orders } from "./orders.ts";
+import { DEVICES } from "./configuration.ts";
+import type { Way } from "./ways.ts";
+
+/** After this nothing is waited for any more: beyond every lease, limit and time of the ways. */
+const WINDOW_MS = 5000;
+/** It stays safe: this is looked at, too. Nobody looks before, so that looking takes no time from who is measured. */
+const SETTLE_MS = 150;
+const LOOK_MS = 50;
+const DRIVEN_LIMIT_MS = 3000;
+
+/** Where a device's orders arrive in the end. */
+export interface Port {
+  readonly name: string;
+  /** The device goes safe at once when the front is lost. */
+  readonly moves: boolean;
+  /** Its safe value builds up, by a process that goes on: how that begins is counted by itself. */
+  readonly ramps: boolean;
+  /** What happened there since `clear`. */
+  changes(): readonly Change[];
+}
+
+/** Where the agent's ports are, and who sees what happens there. */
+export interface Place {
+  readonly folder: string;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly ports: readonly Port[];
+  /** Time from when it is due to the last port, and where a process has to start first, milliseconds. */
+  readonly goalMs: { readonly running: number; readonly starting: number };
+  /** Forgets what happened. */
+  clear(): void;
+  /** The last things that happened, for people. */
+  text(): string;
+  say(line: string): void;
+}
+
+export interface RepetitionOptions {
+  readonly place: Place;
+  readonly times: number;
+  readonly seed: number;
+}
+
+export async function measure(way: Way, { place, times, seed }: RepetitionOptions): Promise<Measurement> {
+  const random = createRandom(seed);
+  const ports = place.ports.filter(({ ramps }) => !(way.nothingLeft && ramps));
+  const goalMs = way.nothingLeft ? place.goalMs.starting : place.goalMs.running;
+  const lateMs: number[] = [];
+  const rampMs: number[] = [];
+  let disturbed = 0;
+  let agent: Agent | undefined;
+
+  /** When each port became safe; undefined when one was not driven at the time of the event. */
+  function safeTimes(eventMs: number): readonly number[] | undefined {
+    const found = ports.map((port) => (port.ramps ? firstSafe : safeSince)(port.changes(), eventMs));
+    return found.includes(undefined) ? undefined : found.map(Number);
+  }
+
+  async function untilDriven(): Promise<boolean> {
+    const endMs = monotonicMs() + DRIVEN_LIMIT_MS;
+    for (;;) {
+      const nowMs = monotonicMs();
+      if (safeTimes(nowMs) !== undefined) return true;
+      if (nowMs > endMs) return false;
+      await wait(LOOK_MS);
+    }
+  }
+
+  async function untilSafe(eventMs: number, lastDueMs: () => number): Promise<readonly number[] | undefined> {
+    while (monotonicMs() < lastDueMs() + SETTLE_MS) await wait(LOOK_MS);
+    for (;;) {
+      const found = safeTimes(eventMs);
+      if (found === undefined || monotonicMs() > eventMs + WINDOW_MS) return found;
+      if (!found.some((atMs) => atMs > monotonicMs() - SETTLE_MS)) return found;
+      await wait(LOOK_MS);
+    }
+  }
+
+  function note(late: readonly number[]): void {
+    const worstOf = (ramps: boolean): number => Math.max(...late.filter((_, i) => ports[i]?.ramps === ramps));
+    lateMs.push(worstOf(false));
+    if (ports.some(({ ramps }) => ramps)) rampMs.push(worstOf(true));
+    if (worstOf(false) <= goalMs) return;
+    const told = ports.map(({ name }, i) => `${name} ${late[i]?.toFixed(1) ?? ""}`).join(", ");
+    place.say(`late, ${way.name}: ${told} ms`);
+    if (late.includes(Infinity)) place.say(place.text());
+  }
+
+  /** How long after it was due each port became safe, milliseconds; undefined when one was not driven. */
+  async function loseOnce(running: Agent, orders: Orders, odd: boolean): Promise<readonly number[] | undefined> {
+    const hostPid = running.hostPid();
+    if (!(await untilDriven())) return undefined;
+    await wait(random.below(50));
+    if (hostPid === undefined || running.hostPid() !== hostPid) return undefined;
+    const eventMs = monotonicMs();
+    const dueOf = (moves: boolean): number => way.dueMs(eventMs, orders, moves);
+    const happening = way.happen(running, orders, odd);
+    const safe = await untilSafe(eventMs, () => Math.max(dueOf(true), dueOf(false)));
+    await happening;
+    return safe?.map((atMs, i) => atMs - dueOf(ports[i]?.moves ?? true));
+  }
+
+  async function once(running: Agent): Promise<void> {
+    await running.untilReady();
+    place.clear();
+    const orders = await way.order(running.listening);
+    const late = orders && (await loseOnce(running, orders, lateMs.length % 2 === 1));
+    orders?.end();
+    if (late !== undefined) {
+      note(late);
+      return;
+    }
+    disturbed += 1;
+    place.say(`disturbed, ${way.name}`);
+    for (const id of DEVICES) await ask(running.listening.gateway, `RESET ${id}`);
+  }
+
+  try {
+    while (lateMs.length < times && disturbed <= times) {
+      agent ??= await startAgent(place.folder, place.environment);
+      await once(agent);
+      if (await way.repair(agent)) continue;
+      await agent.stop();
+      agent = undefined;
+    }
+  } finally {
+    await agent?.stop();
+  }
+  return { name: way.name, goalMs, lateMs, rampMs, disturbed };
+}
