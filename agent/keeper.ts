@@ -8,6 +8,7 @@ import type { Log } from "./contract/log.ts";
 import type { Figures } from "./contract/request.ts";
 import type { KeeperOptions } from "./keeper/options.ts";
 import type { HostProcess } from "./keeper/process.ts";
+import type { VariableValue } from "./contract/variable.ts";
 
 export type KeeperState = "stopped" | "starting" | "running" | "making-safe" | "waiting" | "safe-mode" | "stopping";
 
@@ -45,6 +46,13 @@ export interface Keeper {
   beat(loops: number): void;
   /** What the device host loads or opens now: what it is left out for next time if that ends it. */
   doing(text: string | undefined): void;
+  /**
+   * The device host is about to open its devices. Gives back what is held of them, but for what several processes can drive at a time: that goes on until
+   * `doing` tells that its device is open. Resolves with what was driven last. Never rejects.
+   */
+  handOver(): Promise<Readonly<Record<string, VariableValue>>>;
+  /** The device host that starts now takes the place of one that did not take its devices to their exit states. */
+  afterDeath(): boolean;
   /** What ended a device host while it was loaded or opened: to be left out. */
   quarantine(): readonly string[];
   /** Starts it afresh, with nothing left out: out of safe mode, or in place of the running one. Settles as `start` does, but never for good. */
@@ -57,6 +65,9 @@ export interface Keeper {
   figures(): Figures;
 }
 
+/** How `doing` names a device. */
+const DEVICE = "device ";
+
 interface Waiter {
   resolve(): void;
   reject(error: AgentError): void;
@@ -65,6 +76,8 @@ interface Waiter {
 export function createKeeper(dependencies: KeeperDependencies): Keeper {
   const { options, clock, log, journal } = dependencies;
   const policy = createRestartPolicy(options);
+  let afterDeath = false;
+  let opening: string | undefined;
   const quarantined = new Set<string>();
   let waiters: Waiter[] = [];
   let state: KeeperState = "stopped";
@@ -112,14 +125,20 @@ export function createKeeper(dependencies: KeeperDependencies): Keeper {
     journal.record("open", "host", "keeper", `pid ${life?.pid ?? 0}, start ${starts}`);
     log.info({ pid: life?.pid, starts }, "the device host is ready");
     settle();
+    release().catch((error: unknown) => log.error({ err: error }, `not everything was given back: ${messageOf(error)}`));
+  }
+
+  async function release(): Promise<void> {
+    const report = held;
+    held = undefined;
+    await report?.release();
   }
 
   /** One process, from start to end. */
   async function live(): Promise<Ending> {
     become("starting", "the device host is starting; try again in a moment");
-    await held?.release();
-    held = undefined;
     restarting = false;
+    opening = undefined;
     loops = undefined;
     starts += 1;
     try {
@@ -137,8 +156,7 @@ export function createKeeper(dependencies: KeeperDependencies): Keeper {
   async function makeSafe(text: string): Promise<void> {
     const cause = journal.record("fault", "host", "keeper", text);
     log.error({ ends }, `the device host ended: ${text}; every device is made safe`);
-    await held?.release();
-    held = undefined;
+    await release();
     try {
       held = await dependencies.makeSafe(text);
     } catch (error) {
@@ -207,12 +225,12 @@ export function createKeeper(dependencies: KeeperDependencies): Keeper {
     excuseSilence();
     while (!stopping) {
       const ending = await live();
+      afterDeath = !ending.clean;
       if (ending.clean) continue;
       await recover(ending);
     }
     cancelExcuse?.();
-    await held?.release();
-    held = undefined;
+    await release();
     become("stopped", "the device host is stopped");
     settle(new AgentError("NOT_READY", "the device host was stopped before it was ready"));
   }
@@ -235,7 +253,12 @@ export function createKeeper(dependencies: KeeperDependencies): Keeper {
     },
     doing(text) {
       life?.doing(text);
+      // What was being opened is open, in its safe state, or never will be.
+      if (opening !== undefined) void held?.letGo(opening);
+      opening = text?.startsWith(DEVICE) === true ? text.slice(DEVICE.length) : undefined;
     },
+    handOver: () => held?.handOver() ?? Promise.resolve({}),
+    afterDeath: () => afterDeath,
     quarantine: () => [...quarantined],
     async restart() {
       if (running === undefined || stopping) throw new AgentError("NOT_READY", `${why}; it cannot be started again`);

@@ -83,6 +83,10 @@ export interface OwnProcess {
   readonly quarantine: readonly string[];
   /** Who had latched the emergency stop in an earlier process. */
   readonly eStoppedBy: string | undefined;
+  /** An earlier process ended without taking its devices to their exit states. */
+  readonly afterDeath: boolean;
+  /** Awaited right before the first device is opened. */
+  readonly beforeOpening: () => Promise<void>;
   /** The motion thread is lost, and its ports with it: this process must end. */
   readonly onMotionLost: (error: AgentError) => void;
 }
@@ -93,6 +97,7 @@ export async function openDevices(options: OpenDevicesOptions): Promise<OpenedDe
   const board = options.board ?? (await openBoard(setup.board, { clock, log, definitionFor: shippedBoardFor }));
   log.info({ board: board.describe().kind }, board.describe().why);
   const motion = own === undefined ? undefined : openMotion(options, own);
+  const threaded = new Set(modules.flatMap(({ drivers }) => drivers.filter(({ thread }) => thread === "motion").map(({ name }) => name)));
   let driving: Driving | undefined;
   let engine: Engine | undefined;
   let host: Host | undefined;
@@ -125,6 +130,11 @@ export async function openDevices(options: OpenDevicesOptions): Promise<OpenedDe
       openMs: setup.host.openMs,
       openDevice: motion && ((spec, context) => openWhereItRuns(motion, modules, spec, context)),
       ...own,
+      async beforeOpening() {
+        // A thread takes its time to start, and then nobody would hold the ports.
+        if (setup.devices.some(({ driver }) => threaded.has(driver))) await motion?.prepare();
+        await own?.beforeOpening();
+      },
       board,
       clock,
       variables,

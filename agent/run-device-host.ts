@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 
 import { compilePermits } from "./access/permits.ts";
-import { AgentError, toAgentError } from "./contract/errors.ts";
+import { AgentError, messageOf, toAgentError } from "./contract/errors.ts";
 import { createJournal } from "./host/journal.ts";
 import { LINK_LIMITS } from "./link/limits.ts";
 import { serveHost } from "./link/serve-host.ts";
@@ -11,7 +11,7 @@ import { createVariableStore, type VariableStore } from "../analytics/store.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { DeviceModule } from "./contract/device.ts";
 import type { Log } from "./contract/log.ts";
-import type { MirroredVariables } from "./contract/variable.ts";
+import type { MirroredVariables, VariableValue } from "./contract/variable.ts";
 import type { DeviceSetup } from "./device-setup.ts";
 
 /** What the front starts a device host with. Plain data. */
@@ -24,6 +24,8 @@ export interface HostStart {
   readonly quarantine: readonly string[];
   /** Who had latched the emergency stop. */
   readonly eStoppedBy: string | undefined;
+  /** An earlier device host ended without taking its devices to their exit states: what moves goes to its safe state before anything can be called. */
+  readonly afterDeath: boolean;
 }
 
 export interface DeviceHostOptions {
@@ -87,7 +89,7 @@ export function runDeviceHost(options: DeviceHostOptions): DeviceHost {
     loops: () => ({ motion: devices?.beats() ?? 0 }),
   });
 
-  async function start({ setup, stateFolder, quarantine, eStoppedBy, ...more }: HostStart): Promise<OpenedDevices> {
+  async function start({ setup, stateFolder, quarantine, eStoppedBy, afterDeath, ...more }: HostStart): Promise<OpenedDevices> {
     log = options.createLog(setup.logLevel);
     heartbeatMs = more.heartbeatMs;
     limits = setup.link;
@@ -107,6 +109,10 @@ export function runDeviceHost(options: DeviceHostOptions): DeviceHost {
         onDoing: (text) => link.doing(text),
         quarantine,
         eStoppedBy,
+        afterDeath,
+        async beforeOpening() {
+          rememberDriven(variables, await link.takePorts(), log);
+        },
         onMotionLost(error) {
           // Its ports are open in this process and nobody drives them: the kernel closes them now, and the front makes the devices safe.
           log.error({ code: error.code }, `${error.message}; the device host ends`);
@@ -135,6 +141,20 @@ export function runDeviceHost(options: DeviceHostOptions): DeviceHost {
   }
 
   return { end };
+}
+
+/** Who set what was driven by whoever made the devices safe. */
+const LAST_DRIVEN = "safe state";
+
+/** For the devices that go on from there. One that is not taken is said: its device begins as at any other start. */
+function rememberDriven(variables: VariableStore, text: string, log: Log): void {
+  for (const [name, value] of Object.entries(JSON.parse(text) as Readonly<Record<string, VariableValue>>)) {
+    try {
+      variables.set(name, value, LAST_DRIVEN, Infinity);
+    } catch (error) {
+      log.warn({ variable: name }, `${name} is not known any more: ${messageOf(error)}`);
+    }
+  }
 }
 
 /** As after an error that nobody caught. */

@@ -6,7 +6,7 @@ import type { Clock } from "./contract/clock.ts";
 import type { DeviceSpec } from "./contract/device.ts";
 import type { I2cRef } from "./contract/i2c.ts";
 import type { Log } from "./contract/log.ts";
-import type { Variables } from "./contract/variable.ts";
+import type { VariableReader, Variables, VariableValue } from "./contract/variable.ts";
 import type { DeviceSafety, SafeReport } from "./keeper/safe-report.ts";
 
 export interface SafeStateOptions {
@@ -16,6 +16,8 @@ export interface SafeStateOptions {
   readonly log: Log;
   /** Time each device has once the board is open, milliseconds. */
   readonly limitMs: number;
+  /** What is known besides: what is measured, and what the devices said before they were lost. */
+  readonly variables?: Pick<VariableReader, "get"> | undefined;
 }
 
 /** In the agent's state folder: what its devices were opened from, for whoever has to make them safe when it is gone. */
@@ -29,6 +31,9 @@ const BOARD_MS = 10_000;
 
 /** How claims name a chip on a bus: `i2c 1:0x40`, `pwm pca9685@1:0x40:3`. */
 const I2C_CLAIM = /(?:^i2c |pca9685@)([^:]+):(0x[0-9a-f]+)/i;
+
+/** Claims on what several processes can send on at a time: each CAN socket is one of its own. */
+const SHARED_CLAIM = /^can /;
 
 /** The lowest address a chip may have. */
 const FIRST_ADDRESS = 0x08;
@@ -107,14 +112,16 @@ function chipOf(claim: string): readonly I2cRef[] {
 
 /**
  * Takes every device to its safe state from outside, whoever left it as it is: each is opened afresh by its driver, which begins in the safe state, and told
- * to go there. All at the same time, what moves first; one that fails or hangs keeps nobody waiting. The ports stay held until the report's `release`.
+ * to go there. All at the same time, what moves first; one that fails or hangs keeps nobody waiting. The ports stay held until the report's `handOver` or
+ * `release`.
  * Devices with `onLoss: hold` are left alone, disabled ones are not mentioned. Never rejects.
  */
 export async function writeSafeStates(options: SafeStateOptions): Promise<SafeReport> {
   const { clock, log, limitMs } = options;
   const startMs = clock.monotonicMs();
   const specs = options.specs.filter(({ policy }) => policy.enabled).toSorted(whatMovesFirst);
-  const opened: OpenedDevice[] = [];
+  const opened = new Set<OpenedDevice>();
+  const driven = new Map<string, VariableValue>();
   let board: Board | undefined;
 
   function report(id: string, outcome: DeviceSafety["outcome"], reason?: string): DeviceSafety {
@@ -130,8 +137,8 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
     const { id } = spec;
     if (spec.policy.onLoss === "hold") return report(id, "left", "onLoss: hold");
     try {
-      const device = createOpenedDevice(spec, on, options);
-      opened.push(device);
+      const device = createOpenedDevice(spec, on, options, driven);
+      opened.add(device);
       const moves = await within(clock, limitMs, `${id}: making it safe`, device.makeSafe());
       return moves ? report(id, "safe") : report(id, "left", "it cannot move anything");
     } catch (thrown) {
@@ -149,15 +156,32 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
     }
   }
 
-  async function release(): Promise<void> {
-    const work = Promise.all(opened.splice(0).map((device) => device.close())).then(() => board?.close());
+  async function giveBack(which: (device: OpenedDevice) => boolean, then?: () => Promise<void> | undefined): Promise<void> {
+    const given = [...opened].filter(which);
+    for (const device of given) opened.delete(device);
+    const work = Promise.all(given.map((device) => device.close())).then(() => then?.());
     await within(clock, RELEASE_MS, "giving the ports back", work).catch((error: unknown) => {
       log.warn({}, messageOf(error));
     });
   }
 
   const devices = await openAndWrite();
-  return { devices, tookMs: clock.monotonicMs() - startMs, allSafe: devices.every(({ outcome }) => outcome !== "failed"), release };
+  return {
+    devices,
+    tookMs: clock.monotonicMs() - startMs,
+    allSafe: devices.every(({ outcome }) => outcome !== "failed"),
+    async handOver() {
+      const last = Object.fromEntries(driven);
+      await giveBack(({ shares }) => !shares);
+      return last;
+    },
+    letGo: (id) => giveBack((device) => device.id === id),
+    release: () => giveBack(all, () => board?.close()),
+  };
+}
+
+function all(): boolean {
+  return true;
 }
 
 function whatMovesFirst(a: DeviceSpec, b: DeviceSpec): number {
@@ -166,27 +190,35 @@ function whatMovesFirst(a: DeviceSpec, b: DeviceSpec): number {
 
 /** A device that is opened to be made safe, for nobody to call. */
 interface OpenedDevice {
+  readonly id: string;
+  /** Another process can drive it at the same time. */
+  readonly shares: boolean;
   /** Opens it and takes it to its safe state; false when it cannot move anything and was closed again. Rejects with what went wrong first. */
   makeSafe(): Promise<boolean>;
   /** Never rejects. */
   close(): Promise<void>;
 }
 
-/** There are no variables, and what a device publishes interests nobody. */
-const NO_VARIABLES: Variables = {
-  get: () => undefined,
-  names: () => [],
-  onChange: () => () => undefined,
-  set: () => undefined,
-};
-
-function createOpenedDevice({ id, driver, options }: DeviceSpec, board: Board, { clock, log }: SafeStateOptions): OpenedDevice {
+/** What moves says in `driven` what it drives; what others publish interests nobody. */
+function createOpenedDevice(
+  { id, driver, options }: DeviceSpec,
+  board: Board,
+  { clock, log, variables: known }: SafeStateOptions,
+  driven: Map<string, VariableValue>,
+): OpenedDevice {
+  const variables: Pick<Variables, "get" | "set"> = {
+    get: (name) => known?.get(name),
+    set(name, value) {
+      if (driver.moves) driven.set(name, value);
+    },
+  };
+  const claims = driver.claims(options);
   const faults: unknown[] = [];
   function fault(error: unknown): void {
     faults.push(error);
     log.warn({ device: id }, `${id}: ${messageOf(error)}`);
   }
-  const scope = createDeviceScope({ id, board, clock, variables: NO_VARIABLES, log, fault });
+  const scope = createDeviceScope({ id, board, clock, variables, log, fault });
   let closeDevice: (() => unknown) | undefined;
 
   async function close(): Promise<void> {
@@ -201,6 +233,8 @@ function createOpenedDevice({ id, driver, options }: DeviceSpec, board: Board, {
   }
 
   return {
+    id,
+    shares: claims.length > 0 && claims.every((claim) => SHARED_CLAIM.test(claim)),
     async makeSafe() {
       const device = await driver.open(scope.context, options);
       closeDevice = () => device.close();

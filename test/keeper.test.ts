@@ -41,8 +41,13 @@ for (const [how, code, signal, text] of [
     await scene.clock.advance(99);
     t.equal(scene.hosts.length, 1);
     await scene.clock.advance(1);
-    t.strictSame(scene.trace.slice(2), ["release", "spawn"], "ports are exclusive");
+    t.strictSame(scene.trace.slice(2), ["spawn"], "the ports are held until it wants them");
+    t.equal(scene.keeper.afterDeath(), true);
+    t.strictSame(await scene.keeper.handOver(), { "pump.duty": 0 });
+    t.strictSame(scene.trace.slice(3), ["hand over"]);
     await scene.host().ready();
+    t.strictSame(scene.trace.slice(4), ["release"]);
+    t.strictSame(await scene.keeper.handOver(), {});
     t.equal(scene.keeper.state(), "running");
     t.match(scene.keeper.figures(), { state: "running", pid: 101, starts: 2, ends: 1, recentEnds: 1, lastEnd: text, lastSafeMs: 2 });
     const stopped = scene.keeper.stop();
@@ -51,6 +56,37 @@ for (const [how, code, signal, text] of [
     t.equal(scene.clock.pending(), 0);
   });
 }
+
+t.test("what several can drive at a time is let go of one by one, as the device host has opened it, and not before", async (t) => {
+  const scene = await startScene();
+  scene.keeper.doing("device pump");
+  scene.keeper.doing(undefined);
+  t.strictSame(await scene.keeper.handOver(), {}, "nothing was held at the first start");
+  t.equal(scene.keeper.afterDeath(), false);
+  await scene.host().exit(70);
+  await scene.clock.advance(100);
+  scene.keeper.doing("module ./fan.js");
+  scene.keeper.doing(undefined);
+  await scene.keeper.handOver();
+  scene.keeper.doing("device car");
+  t.equal(scene.trace.at(-1), "hand over");
+  scene.keeper.doing(undefined);
+  t.equal(scene.trace.at(-1), "let go of car");
+  scene.keeper.doing("device pump");
+  await scene.host().exit(70);
+  t.strictSame(
+    scene.trace.slice(-2),
+    ["release", "safe: exit code 70, while device pump"],
+    "one that dies again finds all of it made safe anew",
+  );
+});
+
+t.test("a device host that took its devices to their exit states leaves nothing to be made up for", async (t) => {
+  const scene = await startScene();
+  void scene.keeper.restart();
+  await scene.host().exit(0);
+  t.equal(scene.keeper.afterDeath(), false);
+});
 
 t.test("the journal tells the end, and each device because of it", async (t) => {
   const devices = [
@@ -133,10 +169,11 @@ t.test("three ends within a minute and it stays down, safe, until somebody wants
   t.equal(scene.trace.at(-1), "safe: exit code 70", "and the ports are held");
   const restarted = scene.keeper.restart();
   await settled();
-  t.strictSame(scene.trace.slice(-2), ["release", "spawn"]);
+  t.strictSame(scene.trace.slice(-2), ["safe: exit code 70", "spawn"]);
   t.strictSame(scene.keeper.quarantine(), []);
   await scene.host().ready();
   await restarted;
+  t.equal(scene.trace.at(-1), "release");
   t.equal(scene.keeper.state(), "running");
   await scene.host().exit(70);
   t.equal(scene.keeper.state(), "waiting", "what was before does not count any more");

@@ -229,6 +229,66 @@ t.test("without a board no device is safe, and each says why", async (t) => {
   await release();
 });
 
+/** A device that moves, on one CAN frame or a line, and says what it drives. */
+function mover(id: string, claim: string, open: string[]): DeviceSpec {
+  const driver = defineDriver({
+    name: "mover",
+    summary: "says what it drives",
+    options: z.strictObject({}),
+    moves: true,
+    lease: MOTION_LEASE,
+    claims: () => [claim],
+    async open(context) {
+      open.push(id);
+      context.publish("brake", context.variable(`${id}.brake`)?.value ?? 0);
+      return {
+        functions: {},
+        failsafe: () => context.publish("phase", "stopping"),
+        close: () => void open.splice(open.indexOf(id), 1),
+      };
+    },
+  });
+  return { id, driver, options: {}, policy: POLICY };
+}
+
+t.test(
+  "handed over are the ports that only one process can have, with what is driven; CAN frames go on until somebody else sends them",
+  async (t) => {
+    const open: string[] = [];
+    const lamp = scripted("lamp", async (context) => {
+      context.publish("on", true);
+      return { functions: {}, failsafe: () => undefined, close: () => undefined };
+    });
+    const on = scene(t, [
+      mover("car", "can can0:0x1", open),
+      mover("steer", "can can0:0x2", open),
+      mover("winch", "line GPIO5", open),
+      lamp,
+    ]);
+    const known = { name: "car.brake", value: 40, unit: undefined, ageMs: 5, stale: true, source: "car", updates: 3 };
+    const { handOver, letGo, release } = await writeSafeStates({
+      ...on,
+      variables: { get: (name) => (name === known.name ? known : undefined) },
+    });
+    t.strictSame(open, ["car", "steer", "winch"]);
+    t.strictSame(await handOver(), {
+      "car.brake": 40,
+      "car.phase": "stopping",
+      "steer.brake": 0,
+      "steer.phase": "stopping",
+      "winch.brake": 0,
+      "winch.phase": "stopping",
+    });
+    t.strictSame(open, ["car", "steer"]);
+    await letGo("car");
+    await letGo("car");
+    await letGo("winch");
+    t.strictSame(open, ["steer"]);
+    await release();
+    t.strictSame(open, []);
+  },
+);
+
 t.test("ports that cannot be given back are given up after their time, and said", async (t) => {
   const throwing = scripted("throwing", async () => ({
     functions: {},

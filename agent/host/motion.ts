@@ -56,6 +56,8 @@ export interface MotionFigures {
 export interface Motion {
   /** Opens the device in the thread. What is returned stands in for it here. Rejects with the driver's error. */
   openDevice(spec: DeviceSpec, context: DeviceContext): Promise<MotionDevice>;
+  /** Starts the thread, which the first device would do otherwise. Rejects when it cannot be. */
+  prepare(): Promise<void>;
   /** Undefined before there is a thread. */
   figures(): MotionFigures | undefined;
   /** Counts from here on. */
@@ -233,24 +235,31 @@ export function createMotion(options: MotionOptions): Motion {
     memory.setLease(device, -Infinity);
   }
 
+  function begin(): Promise<void> {
+    started ??= start();
+    return started;
+  }
+
   return {
+    prepare: begin,
     async openDevice({ id, driver, options: deviceOptions, policy }, context) {
       if (stopping) throw new AgentError("NOT_READY", `${id}: the agent is stopping`);
-      started ??= start();
-      await started;
+      await begin();
       if (lost !== undefined) throw lost;
       const device = freeNumber();
       const reads = driver.reads?.(deviceOptions) ?? [];
+      // Whoever made the device safe before it was opened here may have told what it drives.
+      const said = variables.names().filter((name) => name.startsWith(`${id}.`));
       const onLoss = policy.onLoss === "hold" && driver.moves ? "safe" : policy.onLoss;
       memory.setLease(device, -Infinity);
       contexts.set(device, context);
       readers.set(device, reads);
-      sendVariables(reads);
+      sendVariables([...reads, ...said]);
       const opened = new Promise<Extract<FromThread, { kind: "opened" }>>((resolve, reject) => {
         opening.set(device, { resolve, reject });
       });
       try {
-        send({ kind: "open", device, id, driver: driver.name, options: deviceOptions, onLoss, reads });
+        send({ kind: "open", device, id, driver: driver.name, options: deviceOptions, onLoss, reads: [...reads, ...said] });
         const proxy = createMotionProxy({
           id,
           device,

@@ -85,6 +85,8 @@ export interface RegistryOptions {
   readonly quarantine?: readonly string[] | undefined;
   /** Time limit of opening one device, milliseconds. */
   readonly openMs?: number | undefined;
+  /** An earlier process ended without taking its devices to their exit states: `openAll` opens what moves first, and takes it to its safe state at once. */
+  readonly afterDeath?: boolean | undefined;
 }
 
 export function createRegistry(options: RegistryOptions): Registry {
@@ -249,6 +251,10 @@ export function createRegistry(options: RegistryOptions): Registry {
     if (scope !== undefined) await endScope(id, scope);
   }
 
+  async function recover({ slot }: Entry): Promise<void> {
+    if (options.afterDeath === true && slot?.moves === true) await supervisor.makeSafe(slot, "restart");
+  }
+
   function idsOf(named: readonly Driver[]): readonly string[] {
     const names = new Set(named.map(({ name }) => name));
     return [...configured.values()].filter((spec) => names.has(driverNameOf(spec))).map(({ id }) => id);
@@ -256,10 +262,11 @@ export function createRegistry(options: RegistryOptions): Registry {
 
   return {
     async openAll() {
-      for (const spec of configured.values()) {
+      const specs = [...configured.values()];
+      for (const spec of options.afterDeath === true ? specs.toSorted(whatMovesFirst) : specs) {
         const left = options.quarantine?.includes(`device ${spec.id}`) === true;
         if (left) entries.set(spec.id, failed(spec, new AgentError("NOT_READY", "left out: the device host did not survive opening it")));
-        else await open(spec.id);
+        else await recover(await open(spec.id));
       }
     },
     async reopen(id) {
@@ -283,6 +290,11 @@ export function createRegistry(options: RegistryOptions): Registry {
       await Promise.all([...scopes].map(([id, scope]) => endScope(id, scope)));
     },
   };
+}
+
+/** Whether a device of a module moves is not known before that is loaded. */
+function whatMovesFirst(a: Entry["spec"], b: Entry["spec"]): number {
+  return Number("driver" in b && b.driver.moves) - Number("driver" in a && a.driver.moves);
 }
 
 export function driverNameOf(spec: Entry["spec"]): string {

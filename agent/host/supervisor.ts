@@ -21,6 +21,8 @@ export interface Supervisor {
   actuate(slot: Slot, name: string, fn: DeviceFunction, args: Arguments, order: Order): Eventually<Reply>;
   /** Calls a reading function: always, also while faulted. */
   read(slot: Slot, fn: DeviceFunction, args: Arguments): Eventually<Reply>;
+  /** Takes one device to its safe state, whatever it does; what goes wrong with that is its fault. Never rejects. */
+  makeSafe(slot: Slot, caller: string): Promise<void>;
   /** The device can no longer be trusted: it and its motion group go safe and stay so until RESET. The first error is kept. */
   fault(slot: Slot, error: unknown): void;
   /** Makes the device and its motion group safe again; that must succeed for the fault to clear. */
@@ -290,6 +292,10 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
       } catch (error) {
         return errorReply(toAgentError(error));
       }
+    },
+    async makeSafe(slot, caller) {
+      const failure = await makeSafe(mutable(slot), "safe", caller);
+      if (failure !== undefined) faultGroup(mutable(slot), failure);
     },
     fault(slot, error) {
       faultGroup(mutable(slot), error);

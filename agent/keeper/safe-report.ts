@@ -1,3 +1,5 @@
+import type { VariableValue } from "../contract/variable.ts";
+
 /**
  * `safe`: in its safe state. `left`: nothing was done, because it holds what it has by its own configuration, or cannot move anything.
  * `failed`: it could not be reached or did not obey; `reason` says why.
@@ -21,6 +23,13 @@ export interface SafeReport {
   readonly tookMs: number;
   /** None failed. */
   readonly allSafe: boolean;
+  /**
+   * Gives back the ports that only one process can have at a time, for another one to open them at once, and resolves with what was driven last, by
+   * `device.name` as the devices publish it. What several may send on goes on until `letGo` or `release`. Never rejects.
+   */
+  readonly handOver: () => Promise<Readonly<Record<string, VariableValue>>>;
+  /** Gives back what that device still has: somebody else drives it. Never rejects. */
+  readonly letGo: (id: string) => Promise<void>;
   /** Gives the ports back, which are held in their safe state until then. Never rejects. */
   readonly release: () => Promise<void>;
 }

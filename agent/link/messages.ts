@@ -8,13 +8,14 @@ import type { ByteSink } from "../wire/codec.ts";
 /*
  * Both directions carry arrays of bulk strings; the first word says what the message is.
  *
- * From the front:  START text · STOP · CALLER n name priority highest address ALL|ONLY permit … · GONE n · AT ms · CAUSE event · VARS records
+ * From the front:  START text · PORTS text · STOP · CALLER n name priority highest address ALL|ONLY permit … · GONE n · AT ms · CAUSE event · VARS records
  *                  n verb argument …     a call by caller n; AT says since when what follows was on its way, CAUSE what the next call follows from
- * From the host:   READY status verbs · FAILED code text · STATUS text · DOING text · BEAT count late name value … · STOPPED · EVENTS records · VARS records
+ * From the host:   READY status verbs · FAILED code text · STATUS text · DOING text · PORTS · BEAT count late name value … · STOPPED · EVENTS records · VARS records
  *                  R reply     to the oldest call that has neither a reply nor a number
  *                  L number    that call is answered later
  *                  D number reply
- * A reply is what RESP3 writes for it, as one bulk string.
+ * A reply is what RESP3 writes for it, as one bulk string. PORTS asks for the ports of the devices, which whoever made them safe may hold until then; its
+ * answer comes when they are free, with what there is to know of those devices.
  */
 
 /** What a peer may send in one message: the largest request that limits allow and what is put around it. Both ends are one program. */

@@ -36,6 +36,11 @@ export interface RemoteHostOptions {
   readonly limits?: LinkLimits;
   /** What the device host answers, until it says so itself. */
   readonly verbs?: readonly VerbDoc[];
+  /**
+   * Called when the device host is about to open its devices: gives back the ports that are held here, and resolves with what that process shall know of
+   * them, as JSON. Must not reject. Without it nothing is held, and nothing known.
+   */
+  readonly handOver?: () => Promise<string>;
 }
 
 /** The devices of a node, in another process. `Status` is what that process says of itself, as JSON has it. */
@@ -127,6 +132,10 @@ export function createRemoteHost<Status extends object>(options: RemoteHostOptio
         status: takeStatus,
         doing(text) {
           for (const listener of listeners.doing) listener(text === "" ? undefined : text);
+        },
+        ports() {
+          const handedOver = options.handOver?.() ?? Promise.resolve("{}");
+          void handedOver.then((text) => line.tell(messageOf("PORTS", [text])));
         },
         beat(beat) {
           for (const listener of listeners.beat) listener(beat);

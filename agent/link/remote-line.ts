@@ -29,6 +29,8 @@ export interface LineEvents {
   failed(error: AgentError): void;
   status(text: string): void;
   doing(text: string): void;
+  /** It wants the ports of its devices now. */
+  ports(): void;
   beat(beat: Beat): void;
   stopped(): void;
   /** Called once: nothing comes any more. */
@@ -157,6 +159,9 @@ export function openLine({ stream: given, limits, arrivals, callers, mirror, int
         return;
       case "DOING":
         events.doing(first);
+        return;
+      case "PORTS":
+        events.ports();
         return;
       case "READY":
         events.ready(first, JSON.parse(second) as readonly VerbDoc[]);

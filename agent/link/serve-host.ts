@@ -58,6 +58,11 @@ export interface HostLink {
   readonly variables: Variables;
   /** Says at once what is about to be loaded or opened, in case that ends this process; undefined when it is done. */
   doing(text: string | undefined): void;
+  /**
+   * Asks the front for the ports of the devices, which it may hold to keep them safe. Resolves when they are free, with what it says of those devices;
+   * never when the front is lost meanwhile.
+   */
+  takePorts(): Promise<string>;
   /** `status` may have changed; it is looked at every second without it. */
   statusChanged(): void;
   figures(): Figures;
@@ -106,6 +111,7 @@ export function serveHost(options: ServeHostOptions): HostLink {
   let ended = false;
   let beats = 0;
   let cancelBeat: Cancel | undefined;
+  let onPorts: ((text: string) => void) | undefined;
   let statusText = "";
   let statusDueMs = 0;
 
@@ -249,6 +255,9 @@ export function serveHost(options: ServeHostOptions): HostLink {
       case "START":
         void start(textOf(first));
         return;
+      case "PORTS":
+        onPorts?.(textOf(first));
+        return;
       case "STOP":
         void stop();
         return;
@@ -298,6 +307,11 @@ export function serveHost(options: ServeHostOptions): HostLink {
     doing(text) {
       if (!ended) outbox.overtake(messageOf("DOING", [text ?? ""]));
     },
+    takePorts: () =>
+      new Promise((resolve) => {
+        onPorts = resolve;
+        if (!ended) outbox.overtake(messageOf("PORTS"));
+      }),
     statusChanged() {
       statusDueMs = 0;
       outbox.flushLater();

@@ -3,6 +3,7 @@ import { AgentError } from "../../agent/contract/errors.ts";
 import { ceilingPercent, directionOf, gearRefusal, limitClutch, limitPedals, rangeRefusal, type Direction, type Gear } from "./limits.ts";
 import { createStreamMeter } from "./stream.ts";
 import { HEALTHY, lossCause, loopVerdict, noteTick, startLadder, stepLadder, type Ladder } from "./loss.ts";
+import { findDriven } from "./found.ts";
 import { isGear, readSpeed, type SpeedReading } from "./measured.ts";
 import type { DeviceContext, SafeTarget } from "../../agent/contract/device.ts";
 import type { Drive, GcbafPorts } from "./gcbaf-ports.ts";
@@ -48,20 +49,23 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
   /** Held for `lossStopMs` this much brake stops the vehicle. */
   const stoppingPercent = ceilingPercent(limits.lossDecelerationMps2, scale.brakeMps2);
   const stream = createStreamMeter(limits);
+  const found = findDriven(context);
+  const foundPercent = found.driven ? Math.min(brakeMax, Math.max(0, found.numberOf("brake") ?? 0)) : 0;
   const safeGear = options.gear?.safe;
   const safeClutch = options.clutch?.safePercent ?? 0;
 
-  let phase: Phase = "silent";
-  let reason = "not armed yet";
+  // What was driven goes on being stopped from where that is, without letting go of the brake.
+  let phase: Phase = found.driven ? "stopping" : "silent";
+  let reason = found.driven ? "nobody drives" : "not armed yet";
   /** Just opened: what the vehicle was doing is not known. */
-  let fresh = true;
+  let fresh = !found.silent || options.atStart === "stop";
   let lastMs = clock.monotonicMs();
   let armedMs = -Infinity;
   let health = HEALTHY;
   let overruns = 0;
-  let ladder: Ladder | undefined;
+  let ladder: Ladder | undefined = found.driven ? startLadder((foundPercent / 100) * scale.brakeMps2) : undefined;
   let target: Pedals = RELEASED;
-  let pedals: LimitedPedals = RELEASED;
+  let pedals: LimitedPedals = { ...RELEASED, brakePercent: foundPercent };
   let clutchTarget = safeClutch;
   let clutchPercent = safeClutch;
   let gearTarget: Gear | undefined;

@@ -1,6 +1,7 @@
 import { armRefusal, nextPhase, type Phase } from "./arming.ts";
 import { AgentError } from "../../agent/contract/errors.ts";
 import { createStreamMeter } from "./stream.ts";
+import { findDriven } from "./found.ts";
 import { HEALTHY, lossCause, loopVerdict, noteTick } from "./loss.ts";
 import { limitAngle, rangeRefusal, type LimitedAngle } from "./limits.ts";
 import { readSpeed, type SpeedReading } from "./measured.ts";
@@ -40,8 +41,12 @@ export function createSteeringControl(context: DeviceContext, options: SteeringO
   const { limits } = options;
   const stream = createStreamMeter(limits);
 
-  let phase: Phase = "silent";
-  let reason = "not armed yet";
+  const found = findDriven(context);
+  const foundDeg = found.driven ? found.numberOf("angle") : undefined;
+
+  // The wheels stay where they were driven to while the vehicle is stopped.
+  let phase: Phase = foundDeg === undefined ? "silent" : "stopping";
+  let reason = foundDeg === undefined ? "not armed yet" : "nobody steers";
   let lastMs = clock.monotonicMs();
   let armedMs = -Infinity;
   let heldMs = 0;
@@ -49,8 +54,8 @@ export function createSteeringControl(context: DeviceContext, options: SteeringO
   let overruns = 0;
   /** The last that could be believed: what bounds the wheels while none can. */
   let knownMps: number | undefined;
-  let targetDeg = 0;
-  let driven: LimitedAngle = { angleDeg: 0, limitedBy: "none" };
+  let targetDeg = Math.min(limits.angleDeg, Math.max(-limits.angleDeg, foundDeg ?? 0));
+  let driven: LimitedAngle = { angleDeg: targetDeg, limitedBy: "none" };
 
   const speedNow = (): SpeedReading => readSpeed(context, options.speed, limits.speedStaleMs);
 

@@ -961,3 +961,19 @@ t.test("devices that hold their state at the end are all closed", async (t) => {
     [["close"], ["close"], ["close"]],
   );
 });
+
+t.test("one device is taken to its safe state whatever it does; one that does not go is faulted", async (t) => {
+  const { clock, journal, supervisor, device } = rig();
+  const winch = device("winch", {}, { moves: true });
+  void winch.move({ leaseMs: 5000 });
+  await supervisor.makeSafe(winch.slot, "restart");
+  t.same(winch.did, ["call", "failsafe safe"]);
+  t.equal(winch.slot.current.holder, "");
+  t.match(journal.chain(winch.slot.event)[0], { kind: "safe", subject: "winch", caller: "restart", detail: "safe" });
+  t.equal(winch.slot.fault, undefined);
+  const stuck = device("stuck", { callMs: 200 }, { moves: true, failsafe: hang });
+  const made = supervisor.makeSafe(stuck.slot, "restart");
+  await clock.advance(200);
+  await made;
+  t.match(stuck.slot.fault, { code: "TIMEOUT", message: "stuck: going safe took longer than 200 ms" });
+});

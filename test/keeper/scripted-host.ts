@@ -91,6 +91,11 @@ export function createScene(given: SceneOptions = {}): Scene {
       devices,
       tookMs: 2,
       allSafe: devices.every(({ outcome }) => outcome !== "failed"),
+      async handOver() {
+        trace.push("hand over");
+        return { "pump.duty": 0 };
+      },
+      letGo: async (id) => void trace.push(`let go of ${id}`),
       release: async () => void trace.push("release"),
     });
   }

@@ -387,3 +387,33 @@ t.test("a front that sends what cannot be understood is lost, with the reason, o
     t.match(host.lost[0], reason);
   }
 });
+
+t.test("a device host gets the ports of its devices when whoever holds them has given them back, and not before", async (t) => {
+  const clock = createFakeClock();
+  let giveBack: (text: string) => void = () => undefined;
+  let asked = 0;
+  const handOver = (): Promise<string> => {
+    asked += 1;
+    return new Promise((resolve) => {
+      giveBack = resolve;
+    });
+  };
+  const { host, hostEnd } = await createPair({ clock, front: { handOver } });
+  let got: string | undefined;
+  const taking = host.link.takePorts().then((text) => (got = text));
+  await quiet();
+  t.equal(asked, 1);
+  t.equal(got, undefined);
+  giveBack('{"car.phase":"stöpping"}');
+  await taking;
+  t.equal(got, '{"car.phase":"stöpping"}');
+  hostEnd.destroy();
+  await quiet();
+  void host.link.takePorts();
+  t.equal(asked, 1, "nobody is asked who is gone");
+});
+
+t.test("where nobody holds the ports they are had at once", async (t) => {
+  const { host } = await createPair();
+  t.equal(await host.link.takePorts(), "{}");
+});

@@ -31,15 +31,18 @@ export interface Rig {
   pulseUs(channel: number): number;
 }
 
+/** What an earlier device of that name published last. */
+export type Found = Readonly<Record<string, VariableValue>>;
+
 interface Measured {
   readonly value: VariableValue;
   readonly atMs: number;
 }
 
-async function openRig(id: string, driver: Driver, options: Options): Promise<Rig> {
+async function openRig(id: string, driver: Driver, options: Options, found: Found = {}): Promise<Rig> {
   const clock = createFakeClock();
   const board = createSimBoard({ clock, pwmChannels: 8, historyLimit: 1_000_000 });
-  const variables = new Map<string, Measured>();
+  const variables = new Map<string, Measured>(Object.entries(found).map(([name, value]) => [`${id}.${name}`, { value, atMs: 0 }]));
   const published = new Map<string, VariableValue>();
   const faults: unknown[] = [];
   let onTick: (nowMs: number, missed: number) => void = () => undefined;
@@ -112,13 +115,13 @@ export function percentOf(pulseUs: number): number {
 }
 
 /** The whole pedals are 20 and 9 m/s² unless `options` say otherwise, so that it is the limits that bind. */
-export function openCar(options: Options = {}): Promise<Rig> {
+export function openCar(options: Options = {}, found?: Found): Promise<Rig> {
   const { accelerator, brake, ...rest } = options as { accelerator?: Options; brake?: Options };
-  return openRig("car", gcbafDriver, {
+  const pedals = {
     accelerator: { ...pwm(CHANNELS.accelerator), fullMps2: 20, ...accelerator },
     brake: { ...pwm(CHANNELS.brake), fullMps2: 9, ...brake },
-    ...rest,
-  });
+  };
+  return openRig("car", gcbafDriver, { ...pedals, ...rest }, found);
 }
 
 export const CLUTCH: Options = { clutch: pwm(CHANNELS.clutch) };
@@ -126,12 +129,12 @@ export const CLUTCH: Options = { clutch: pwm(CHANNELS.clutch) };
 export const GEAR: Options = { gear: { ...pwm(CHANNELS.gear), positions: POSITIONS } };
 
 /** The wheels' angle is read from points that are good for 90° to either side. */
-export function openWheels(options: Options = {}): Promise<Rig> {
+export function openWheels(options: Options = {}, found?: Found): Promise<Rig> {
   const points = [
     [-90, 600],
     [90, 2400],
   ];
-  return openRig("wheel", steeringDriver, { angle: { ...pwm(CHANNELS.angle), points }, wheelbaseM: 2.5, ...options });
+  return openRig("wheel", steeringDriver, { angle: { ...pwm(CHANNELS.angle), points }, wheelbaseM: 2.5, ...options }, found);
 }
 
 export function angleOf(pulseUs: number): number {
