@@ -9,7 +9,7 @@ import type { SerialOptions, SerialStream } from "../../../agent/contract/serial
 export interface SimSerialLine {
   readonly clock: Clock;
   /** Sends to whoever has the port open; lost when nobody has. */
-  send(bytes: Uint8Array): void;
+  readonly send: (bytes: Uint8Array) => void;
 }
 
 /** An instrument under power. */

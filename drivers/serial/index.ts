@@ -1,0 +1,11 @@
+import { elm327Driver } from "./elm327.ts";
+import { lidarDriver } from "./lidar.ts";
+import { MODULE_CONTRACT, type DeviceModule } from "../../agent/contract/device.ts";
+import { nmeaGpsDriver } from "./nmea-gps.ts";
+
+/** Instruments on serial ports. */
+export const serial: DeviceModule = {
+  name: "serial",
+  contract: MODULE_CONTRACT,
+  drivers: [nmeaGpsDriver, lidarDriver, elm327Driver],
+};
