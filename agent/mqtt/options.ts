@@ -1,0 +1,47 @@
+import { z } from "zod";
+
+/** A topic, or the beginning of one: no wildcards, no empty levels. */
+const topicSchema = z.string().regex(/^[^\s#+/]+(\/[^\s#+/]+)*$/, { error: "a topic is words with / between them, without # and +" });
+
+/** What happens to messages of a stream while there is no connection to the broker. */
+const streamPolicySchema = z
+  .enum(["latest", "queue", "drop"])
+  .describe("latest: only the newest is sent afterwards; queue: every one is kept, on disk, and sent in order; drop: none");
+
+/** `mqtt` in the configuration. */
+export const mqttOptionsSchema = z.strictObject({
+  url: z.url({ protocol: /^(mqtt|mqtts|ws|wss)$/ }).describe("the broker: mqtt://host:1883, mqtts://host:8883"),
+  fallbackUrls: z
+    .array(z.url({ protocol: /^(mqtt|mqtts|ws|wss)$/ }))
+    .max(16)
+    .default([])
+    .describe("other brokers of the same cluster, tried in turn"),
+  protocol: z.literal([4, 5]).default(5).describe("version of MQTT: 5, or 4 for 3.1.1"),
+  clientId: z.string().min(1).max(64).optional().describe("virgo-<node> when absent; one name may be connected once"),
+  user: z.string().min(1).max(64).optional(),
+  passwordFile: z.string().min(1).optional().describe("a file that holds the password"),
+  ca: z.string().min(1).optional().describe("certificate of who signed the broker's"),
+  certificate: z.string().min(1).optional(),
+  key: z.string().min(1).optional(),
+  base: topicSchema.default("virgo").describe("topics begin with it: <base>/<node>/<device>/state"),
+  keepAliveS: z
+    .int()
+    .min(1)
+    .max(3600)
+    .default(10)
+    .describe("the broker tells everybody that the node is offline after 1.5 times this without a sign of life, seconds"),
+  connectMs: z.int().min(100).max(120_000).default(5000).describe("time the broker has to answer a connection, milliseconds"),
+  retryMinMs: z
+    .int()
+    .min(10)
+    .max(60_000)
+    .default(250)
+    .describe("pause before the first attempt to connect again, milliseconds; doubled each time"),
+  retryMaxMs: z.int().min(10).max(600_000).default(10_000).describe("up to this, milliseconds"),
+  maxWaiting: z.int().min(1).max(65_000).default(1000).describe("messages sent and not acknowledged yet; beyond it publishing is refused"),
+  maxMessageBytes: z.int().min(256).max(16_777_216).default(1_048_576).describe("larger messages are not taken"),
+});
+
+export type MqttOptions = z.output<typeof mqttOptionsSchema>;
+
+export { streamPolicySchema, topicSchema };
