@@ -1,7 +1,7 @@
 // Builds what is installed: type declarations by the compiler, and the program itself in few files, because opening and checking hundreds of small ones
 // takes longer than everything else that happens between start and listening.
 import { execFileSync } from "node:child_process";
-import { chmodSync, readFileSync, rmSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 import { build } from "esbuild";
 
@@ -33,7 +33,8 @@ for (const name of EXTERNAL) {
 
 rmSync("dist", { recursive: true, force: true });
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });
-await build({
+const { metafile } = await build({
+  metafile: true,
   entryPoints: ENTRIES,
   outdir: "dist",
   chunkNames: "agent/[name]-[hash]",
@@ -48,8 +49,22 @@ await build({
   minifySyntax: true,
   sourcemap: true,
   sourcesContent: false,
-  legalComments: "linked",
+  legalComments: "none",
   logLevel: "warning",
   banner: { js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);' },
 });
 chmodSync("dist/agent/main.js", 0o755);
+writeFileSync("dist/THIRD-PARTY.txt", licences(Object.keys(metafile.inputs)));
+
+/** The licences of the packages whose files were built in, which ask to be passed on. */
+function licences(files) {
+  const folders = new Set(files.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []));
+  return [...folders].toSorted().map(licenceOf).join("\n\n");
+}
+
+function licenceOf(folder) {
+  const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, "utf8"));
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+  if (file === undefined) throw new Error(`${name} has no licence to pass on`);
+  return `${name} ${version} (${license})\n\n${readFileSync(`${folder}/${file}`, "utf8").trim()}\n`;
+}
