@@ -160,6 +160,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
     const addresses = Object.fromEntries([
       ...listeners.map(({ name, address }) => [name, address] as const),
+      ...Object.entries(analytics.addresses),
       ...sources.flatMap(({ bound }) => (bound === undefined ? [] : [["analytics", bound] as const])),
     ]);
     const listenFile = join(stateFolder, "listen.json");

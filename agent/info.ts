@@ -85,6 +85,7 @@ export function agentInfo(from: InfoSources): Info {
     load: { ...nodeLoad(devices.running) },
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
     ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),
+    ...Object.fromEntries(analytics.sinks.map((sink) => [`sink ${sink.name}`, figuresOf(sink.state())])),
     ...Object.fromEntries((analytics.derived?.state() ?? []).map(({ name, ...state }) => [`derived ${name}`, figuresOf(state)])),
     ...Object.fromEntries(report.rules.map((rule) => [`rule ${rule.name}`, ruleFigures(rule)])),
   };

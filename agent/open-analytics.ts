@@ -1,11 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { parseHostPort } from "./listener.ts";
 import { writeWhole } from "./state-folder.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Log } from "./contract/log.ts";
 import type { DerivedVariables, ModelShelf } from "../analytics/derived.ts";
+import type { Sink } from "../analytics/sinks/sink.ts";
+import type { TcpListenSink } from "../analytics/sinks/tcp-listen.ts";
 import type { VariableStore } from "../analytics/store.ts";
 
 export interface OpenAnalyticsOptions {
@@ -18,6 +21,9 @@ export interface OpenAnalyticsOptions {
 /** What is made of variables. */
 export interface OpenedAnalytics {
   readonly derived: DerivedVariables | undefined;
+  readonly sinks: readonly Sink[];
+  /** Where sinks listen: `{ sink: "127.0.0.1:64001" }`, further ones `sink2` and so on. */
+  readonly addresses: Readonly<Record<string, string>>;
 }
 
 /** Starts what makes something of variables, before any source sets one. What is not configured is not loaded. */
@@ -26,7 +32,34 @@ export async function openAnalytics(
   variables: VariableStore,
   closers: (() => unknown)[],
 ): Promise<OpenedAnalytics> {
-  return { derived: await openDerived(options, variables, closers) };
+  const derived = await openDerived(options, variables, closers);
+  const sinks: Sink[] = [];
+  const bound: string[] = [];
+  for (const spec of options.config.analytics.sinks) {
+    const sink = await startSink(options, variables, spec);
+    closers.push(() => sink.close());
+    sinks.push(sink);
+    if ("address" in sink) bound.push(sink.address);
+  }
+  const addresses = Object.fromEntries(bound.map((address, i) => [i === 0 ? "sink" : `sink${i + 1}`, address]));
+  return { derived, sinks, addresses };
+}
+
+type SinkSpec = AgentConfig["analytics"]["sinks"][number];
+
+async function startSink({ clock, log }: OpenAnalyticsOptions, variables: VariableStore, spec: SinkSpec): Promise<Sink | TcpListenSink> {
+  const shared = { selected: spec, clock, log };
+  if ("file" in spec) {
+    const { startFileSink } = await import("../analytics/sinks/file.ts");
+    return startFileSink({ ...spec, ...shared, path: spec.file, variables });
+  }
+  const address = { ...spec, ...shared, ...parseHostPort(spec.tcp), variables };
+  if (spec.listen) {
+    const { startTcpListenSink } = await import("../analytics/sinks/tcp-listen.ts");
+    return startTcpListenSink(address);
+  }
+  const { startTcpSink } = await import("../analytics/sinks/tcp.ts");
+  return startTcpSink(address);
 }
 
 async function openDerived(

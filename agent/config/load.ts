@@ -182,6 +182,7 @@ function withAbsoluteFiles(file: string, config: RawConfig): RawConfig {
     analytics: {
       ...analytics,
       sources: analytics.sources.map((from) => ("file" in from ? absolute(folder, from, ["file"]) : from)),
+      sinks: analytics.sinks.map((to) => ("file" in to ? absolute(folder, to, ["file"]) : to)),
     },
     files: absolute(folder, config.files, ["root"]),
     events: absolute(folder, config.events, ["folder"]),

@@ -14,6 +14,7 @@ import { filesOptionsSchema } from "../services/files/options.ts";
 import { memoryOptionsSchema } from "../services/memory/options.ts";
 import { queueOptionsSchema } from "../services/queue/options.ts";
 import { drivingSchema } from "../../analytics/driving/options.ts";
+import { fileSinkSchema, tcpSinkSchema } from "../../analytics/sinks/options.ts";
 import { derivedVariablesSchema } from "../../analytics/statistics/options.ts";
 
 /** `host:port`, `[v6]:port`; port 0 picks a free one. */
@@ -114,6 +115,10 @@ const analyticsSchema = z.strictObject({
   variables: z.record(z.string(), variableSchema).default({}),
   staleMs: z.int().min(1).max(86_400_000).default(2000).describe("for variables that declare none, milliseconds"),
   derived: derivedVariablesSchema.default({}).describe("variables made of others: averages, rates, anomalies, predictions"),
+  sinks: z
+    .array(z.union([tcpSinkSchema(addressSchema), fileSinkSchema]))
+    .default([])
+    .describe("where variables are sent"),
   driving: drivingSchema.optional().describe("plan a vehicle's motion from distance tables"),
 });
 
