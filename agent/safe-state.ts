@@ -35,13 +35,16 @@ const I2C_CLAIM = /(?:^i2c |pca9685@)([^:]+):(0x[0-9a-f]+)/i;
 /** Claims on what several processes can send on at a time: each CAN socket is one of its own. */
 const SHARED_CLAIM = /^can /;
 
+/** `can can0:0x200`. */
+const CAN_CLAIM = /^can ([^:]+):/;
+
 /** The lowest address a chip may have. */
 const FIRST_ADDRESS = 0x08;
 
 /** Makes devices safe whenever that is needed, as fast as it can. */
 export interface Safety {
   /**
-   * Loads what will be needed and opens the board, without the devices' ports. To be called before there is need: this takes longer than writing.
+   * Loads what will be needed and opens the board, without what belongs to one device alone. To be called before there is need: this takes longer than writing.
    * Rejects with what is in the way.
    */
   prepare(): Promise<void>;
@@ -58,8 +61,10 @@ export function createSafety(options: SafeStateOptions): Safety {
   async function prepare(): Promise<void> {
     if (!isNeeded()) return;
     const board = await options.openBoard();
+    const claims = options.specs.flatMap(({ driver, options: of }) => driver.claims(of));
     try {
-      await loadBus(board, options.specs);
+      await loadBus(board, claims);
+      await openCan(board, claims);
     } catch (error) {
       await board.close();
       throw error;
@@ -94,14 +99,23 @@ export function createSafety(options: SafeStateOptions): Safety {
 }
 
 /** Nothing is sent: an address is opened that no device has, only to have the bus's code loaded. */
-async function loadBus(board: Board, specs: readonly DeviceSpec[]): Promise<void> {
-  const chips = specs.flatMap(({ driver, options }) => driver.claims(options)).flatMap(chipOf);
+async function loadBus(board: Board, claims: readonly string[]): Promise<void> {
+  const chips = claims.flatMap(chipOf);
   const [first] = chips;
   if (first === undefined) return;
   let address = FIRST_ADDRESS;
   while (chips.some((chip) => chip.address === address)) address += 1;
   const unused = await board.openI2c("safe-state", { bus: first.bus, address });
   unused.close();
+}
+
+/**
+ * Nothing is sent here either. The channel stays open until the board is closed: whoever opens another one then need not wait for the thread that listens to CAN
+ * interfaces, which takes longer to start than everything else that has to be done.
+ */
+async function openCan(board: Board, claims: readonly string[]): Promise<void> {
+  const [name] = claims.flatMap((claim) => CAN_CLAIM.exec(claim)?.[1] ?? []);
+  if (name !== undefined) await board.openCan("safe-state", name);
 }
 
 function chipOf(claim: string): readonly I2cRef[] {

@@ -332,6 +332,15 @@ function recordingBoards(): { readonly opened: string[]; readonly openBoard: () 
           opened.push(`${owner} ${i2cText(ref)}`);
           return ref.bus === 1 ? sim.openI2c(owner, ref) : Promise.reject(new AgentError("UNKNOWN", "no bus"));
         },
+        async openCan(owner, name) {
+          opened.push(`${owner} ${name}`);
+          const channel = await sim.openCan(owner, name);
+          return {
+            ...channel,
+            send: (frame) => void opened.push(`frame ${frame.id}`),
+            close: () => void opened.push(`${owner} closes ${name}`),
+          };
+        },
         close: async () => void opened.push("close"),
       };
     },
@@ -373,6 +382,20 @@ t.test("preparing loads a bus through an address that no device has", async (t) 
   const safety = createSafety({ ...scene(t, [onChip("fan", 0x40), onChip("low", 0x08)]), openBoard });
   await safety.prepare();
   t.strictSame(opened, ["board", "safe-state i2c 1:0x09"]);
+});
+
+t.test("preparing listens to a CAN interface that is needed, sends nothing, and leaves it open", async (t) => {
+  const { opened, openBoard } = recordingBoards();
+  const claiming = (id: string, claim: string): DeviceSpec => {
+    const device = scripted(id, async () => ({ functions: {}, close: () => undefined }));
+    return { ...device, driver: { ...device.driver, claims: () => [claim] } };
+  };
+  const specs = [claiming("lamp", "line GPIO17"), claiming("car", "can can0:0x200"), claiming("wheel", "can can1:0x300 extended")];
+  const safety = createSafety({ ...scene(t, specs), openBoard });
+  await safety.prepare();
+  t.strictSame(opened.splice(0), ["board", "safe-state can0"]);
+  await safety.close();
+  t.strictSame(opened, ["close"], "the board closes it");
 });
 
 t.test("what is in the way is said, and nothing is kept open", async (t) => {
