@@ -1,6 +1,7 @@
 import { elm327Driver } from "./elm327.ts";
 import { lidarDriver } from "./lidar.ts";
 import { MODULE_CONTRACT, type DeviceModule } from "../../agent/contract/device.ts";
+import { modbusRtuDriver } from "./modbus-rtu.ts";
 import { nmeaGpsDriver } from "./nmea-gps.ts";
 
 /** Instruments on serial ports. */
