@@ -8,5 +8,5 @@ import { nmeaGpsDriver } from "./nmea-gps.ts";
 export const serial: DeviceModule = {
   name: "serial",
   contract: MODULE_CONTRACT,
-  drivers: [nmeaGpsDriver, lidarDriver, elm327Driver],
+  drivers: [nmeaGpsDriver, modbusRtuDriver, lidarDriver, elm327Driver],
 };
