@@ -2,7 +2,7 @@ import { freeAlong, type Outline, type Points } from "./arc.ts";
 import { createGround } from "./ground.ts";
 import { createSight, RAYS, type TableFault } from "./sight.ts";
 import { requiredBraking, stoppingDistance, stoppingSpeed } from "./speed.ts";
-import { createSteer } from "./steer.ts";
+import { createSteer, HARD_MARGIN_M } from "./steer.ts";
 import { createYielding } from "./yielding.ts";
 import type { DrivingOptions } from "./options.ts";
 
@@ -49,8 +49,6 @@ const STANDING_MPS = 0.05;
 const HOLD_PERCENT = 40;
 /** Correction of the speed: m/s² per m/s. */
 const SPEED_GAIN = 2.5;
-/** Nearer to the flank than this a hard limit holds, metres. */
-const HARD_MARGIN_M = 0.1;
 /** Through a gap that has room for the vehicle but not for its margins, m/s. */
 const CREEP_MPS = 1;
 /** A brake that does nothing for so long is broken: the fuel is cut, milliseconds. */
@@ -95,6 +93,8 @@ export function createPlanner(options: DrivingOptions): Planner {
   let wheelsDeg = 0;
   let lastSpeedMps = 0;
   let emergency = false;
+  /** In some direction nobody knows what is there. */
+  let unseen = false;
   /** Something that moves may get into the way before the vehicle stands. */
   let evading = false;
   let brakingSinceMs = Infinity;
@@ -121,9 +121,11 @@ export function createPlanner(options: DrivingOptions): Planner {
     seenMs = nowMs;
     yielding.take(sight.ranges, nowMs, speedMps, speedMps * curvatureOf(wheelsDeg));
     points.count = 0;
+    unseen = false;
     for (let ray = 0; ray < RAYS; ray++) {
       const range = sight.ranges[ray] as number;
       if (range >= sensor.maxRangeM) continue;
+      if (range <= 0) unseen = true;
       points.x[points.count] = sensor.forwardM + range * (cos[ray] as number);
       points.y[points.count] = range * (sin[ray] as number);
       points.count += 1;
@@ -149,14 +151,22 @@ export function createPlanner(options: DrivingOptions): Planner {
     plan.reason = reason;
   }
 
+  /** Sets where to steer, and returns how far the vehicle with its margin can go there. Who does not see every way keeps to the one that was free when it was seen, and stops. */
+  function chooseWay(goalDeg: number, speedMps: number, horizonM: number): number {
+    if (unseen) return 0;
+    const { curvature, freeM } = steer.choose(sight.ranges, points, goalDeg, speedMps, horizonM, evading ? yielding.side : 0);
+    wantedDeg = Math.max(-vehicle.maxSteeringDeg, Math.min(vehicle.maxSteeringDeg, Math.atan(curvature * vehicle.wheelbaseM) / DEG));
+    return freeM;
+  }
+
   /** Sets the aim for a vehicle that sees; returns how much way is left before it must stand. */
   function aim(input: PlanInput, speedMps: number): number {
     const horizonM = Math.min(sensor.maxRangeM, Math.max(6, 4 + 1.5 * stoppingDistance(speedMps, limits.brakingMps2, reactionS)));
-    const { curvature, freeM: softM } = steer.choose(sight.ranges, points, input.goalDeg, speedMps, horizonM, evading ? yielding.side : 0);
-    let hardM = hardFree(curvature, speedMps, horizonM);
+    const softM = chooseWay(input.goalDeg, speedMps, horizonM);
+    const curvature = curvatureOf(wantedDeg);
+    let hardM = unseen ? 0 : hardFree(curvature, speedMps, horizonM);
     if (typeof input.vertical === "object") hardM = Math.min(hardM, ground.clearAhead(input.vertical));
     const wayM = hardM - limits.stopM;
-    wantedDeg = Math.max(-vehicle.maxSteeringDeg, Math.min(vehicle.maxSteeringDeg, Math.atan(curvature * vehicle.wheelbaseM) / DEG));
     plan.speedMps = limits.speedMps;
     plan.reason = "speed limit";
     if (input.demandedMps !== undefined) lowerTo(Math.max(0, input.demandedMps), "demanded speed");

@@ -20,8 +20,12 @@ const ARC_HABIT = 0.08;
 /** While something gets into the way an arc has room enough with so much of what the vehicle needs to stop. */
 const EVADING_ROOM = 1.2;
 
-/** What it weighs that the vehicle could not stop within an arc's room. */
+/** What it weighs that the vehicle could not stop within an arc's room, and that it could not even without its margins. */
 const STOPPING_WEIGHT = 2;
+const HITTING_WEIGHT = 4;
+
+/** Nearer to the flank than this a hard limit holds, metres: readings are a little wrong. */
+export const HARD_MARGIN_M = 0.1;
 
 /** Where to steer. */
 export interface Steering {
@@ -56,6 +60,13 @@ export function createSteer({ sensor, vehicle, limits }: DrivingOptions, outline
         if ((widened[ray] as number) > range) widened[ray] = range;
       }
     }
+  }
+
+  /** What an arc loses by having less room than the vehicle needs to stop. Where margins are gone already only what would be hit tells arcs apart. */
+  function shortage(points: Points, curvature: number, freeM: number, neededM: number): number {
+    if (freeM >= neededM) return 0;
+    const hardM = freeAlong(points, curvature, outline, HARD_MARGIN_M, neededM);
+    return STOPPING_WEIGHT * (1 - freeM / neededM) + HITTING_WEIGHT * (1 - hardM / neededM);
   }
 
   function chooseGap(goalDeg: number, reachM: number): number {
@@ -101,10 +112,9 @@ export function createSteer({ sensor, vehicle, limits }: DrivingOptions, outline
         // Finer in the middle, where most driving is done.
         const curvature = most * share * Math.abs(share);
         const freeM = freeAlong(points, curvature, outline, limits.marginM, horizonM);
-        const short = freeM < neededM ? STOPPING_WEIGHT * (1 - freeM / neededM) : 0;
         const score =
           Math.min(1, freeM / wantedM) -
-          short -
+          shortage(points, curvature, freeM, neededM) -
           (ARC_GOAL_WEIGHT * Math.abs(curvature - wished) + ARC_HABIT * Math.abs(curvature - before)) / sharpest;
         if (score <= best) continue;
         best = score;

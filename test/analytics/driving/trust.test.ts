@@ -94,6 +94,20 @@ t.test("a hole that opens while driving leaves what was seen there for a moment 
   t.end();
 });
 
+t.test("who does not see every way keeps to the one that was free, whatever the goal, and stops hard", (t) => {
+  const drive = createDrive();
+  const road = corridor(3, 25);
+  const before = drive.hold(road, 3, 700, { goalDeg: 0 }).directionDeg;
+  const table = [...road];
+  for (let deg = 10; deg <= 40; deg++) table[(deg + RAYS) % RAYS] = 0;
+  // What was there last stands for 150 ms.
+  drive.hold(table, 3, 150, { goalDeg: 0 });
+  const plan = drive.hold(table, 3, 600, { goalDeg: -30 });
+  t.ok(Math.abs(plan.directionDeg - before) < 1, `from ${before}° to ${plan.directionDeg}°`);
+  t.equal(plan.brakePercent, 100);
+  t.end();
+});
+
 t.test("a speed that is lost stops the vehicle although it sees", (t) => {
   const drive = createDrive();
   drive.hold(ROAD, 2, 700);
