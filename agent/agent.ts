@@ -269,6 +269,10 @@ async function startSource({ config, clock, log }: AgentOptions, variables: Vari
     const { startFileSource } = await import("../analytics/sources/file.ts");
     return { source: startFileSource({ ...shared, path: spec.file }), bound: undefined };
   }
+  if ("log" in spec) {
+    const { startLogSource } = await import("../analytics/sources/log.ts");
+    return { source: startLogSource({ ...shared, options: spec }), bound: undefined };
+  }
   const address = { ...shared, ...parseHostPort(spec.tcp), idleMs: spec.idleMs };
   if (spec.listen) {
     const { startTcpListenSource } = await import("../analytics/sources/tcp-listen.ts");

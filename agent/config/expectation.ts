@@ -82,9 +82,9 @@ function describeText(schema: JsonSchema): string {
 /** Small maps are spelled out, so that the form can be copied. */
 function describeMap(schema: JsonSchema): string {
   const keys = Object.keys(schema.properties ?? {});
-  if (keys.length === 0 || keys.length > 4) return "a map";
   const required = keys.filter((key) => schema.required?.includes(key));
   const shown = required.length > 0 ? required : keys;
+  if (shown.length === 0 || shown.length > 4) return "a map";
   return `{ ${shown.map((key) => `${key}: ${describe(asSchema(schema.properties?.[key]), key)}`).join(", ")} }`;
 }
 

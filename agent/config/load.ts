@@ -181,7 +181,10 @@ function withAbsoluteFiles(file: string, config: RawConfig): RawConfig {
     clone: { ...clone, plugins: clone.plugins.map((plugin) => resolve(folder, plugin)) },
     analytics: {
       ...analytics,
-      sources: analytics.sources.map((from) => ("file" in from ? absolute(folder, from, ["file"]) : from)),
+      sources: analytics.sources.map((from) => {
+        if ("log" in from) return absolute(folder, from, ["log", "conf"]);
+        return "file" in from ? absolute(folder, from, ["file"]) : from;
+      }),
       sinks: analytics.sinks.map((to) => ("file" in to ? absolute(folder, to, ["file"]) : to)),
     },
     files: absolute(folder, config.files, ["root"]),

@@ -15,6 +15,7 @@ import { memoryOptionsSchema } from "../services/memory/options.ts";
 import { queueOptionsSchema } from "../services/queue/options.ts";
 import { drivingSchema } from "../../analytics/driving/options.ts";
 import { fileSinkSchema, tcpSinkSchema } from "../../analytics/sinks/options.ts";
+import { logSourceSchema } from "../../analytics/sources/options.ts";
 import { derivedVariablesSchema } from "../../analytics/statistics/options.ts";
 
 /** `host:port`, `[v6]:port`; port 0 picks a free one. */
@@ -101,6 +102,7 @@ const sourceSchema = z.union([
   z.strictObject({
     file: z.string().min(1).describe("a virgo_kernel_analytics.conf; watched"),
   }),
+  logSourceSchema,
 ]);
 
 const variableSchema = z.strictObject({

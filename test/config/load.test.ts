@@ -167,14 +167,37 @@ devices:
     problems: ["virgo.yaml:1:124: auth.users[0] is called operator too; give each user a name of its own"],
   },
   {
+    name: "derived variables and sinks",
+    yaml: `analytics:
+  derived: { a: { of: b, rate: {} }, b: { of: a, rate: {} }, c: { of: load, ewma: { halflifeMs: 5 } }, "d.e": { of: x, rate: {} } }
+  sinks: [{ tcp: abc }, { file: a.log, fsnyc: never }, { tcp: "127.0.0.1:1", rateHz: 0 }]
+  sources: [{ log: kern.log, key: who }]`,
+    problems: [
+      "virgo.yaml:2:85: unknown key halflifeMs in analytics.derived.c.ewma; did you mean halfLifeMs?",
+      'virgo.yaml:2:104: analytics.derived cannot hold the name "d.e"; a derived variable is named by letters, digits and _, not starting with a digit',
+      'virgo.yaml:3:18: analytics.sinks[0].tcp is "abc"; an address is host:port, for example 127.0.0.1:10000',
+      "virgo.yaml:3:40: unknown key fsnyc in analytics.sinks[1]; did you mean fsync?",
+      "virgo.yaml:3:86: analytics.sinks[2].rateHz is 0, below 0.001 Hz; write a number from 0.001 to 1000 Hz",
+      'virgo.yaml:4:35: analytics.sources[0].key is "who"; name a group of the pattern: it has no (?<who>',
+    ],
+  },
+  {
+    name: "variables that are made from each other",
+    yaml: "analytics: { derived: { a: { of: b, rate: {} }, b: { of: a, rate: {} } } }",
+    problems: [
+      "virgo.yaml:1:25: analytics.derived.a: it is made from itself: a from b from a",
+      "virgo.yaml:1:49: analytics.derived.b: it is made from itself: b from a from b",
+    ],
+  },
+  {
     name: "sources in a form that is nearly one of two, neither, or none",
     yaml: 'analytics:\n  sources: [{ tcpp: "127.0.0.1:1" }, {}, { tcp: abc }, { file: 7 }, nope, { tcp: "127.0.0.1:1", idle: 3 }]',
     problems: [
       "virgo.yaml:2:15: unknown key tcpp in analytics.sources[0]; did you mean tcp?",
-      "virgo.yaml:2:38: analytics.sources[1] is a map; write { tcp: host:port where `nc -l` or the analytics serves pairs } or { file: text }",
+      "virgo.yaml:2:38: analytics.sources[1] is a map; write { tcp: host:port where `nc -l` or the analytics serves pairs }, { file: text } or { log: text }",
       'virgo.yaml:2:49: analytics.sources[2].tcp is "abc"; an address is host:port, for example 127.0.0.1:10000',
       "virgo.yaml:2:64: analytics.sources[3].file is 7; write text",
-      'virgo.yaml:2:69: analytics.sources[4] is "nope"; write { tcp: host:port where `nc -l` or the analytics serves pairs } or { file: text }',
+      'virgo.yaml:2:69: analytics.sources[4] is "nope"; write { tcp: host:port where `nc -l` or the analytics serves pairs }, { file: text } or { log: text }',
       "virgo.yaml:2:97: unknown key idle in analytics.sources[5]; did you mean idleMs?",
     ],
   },
@@ -450,7 +473,7 @@ tls: { certificate: node.crt, key: node.key, ca: /etc/ca.crt }`,
   t.match(config?.tls, { certificate: join(folder, "node.crt"), key: join(folder, "node.key"), ca: "/etc/ca.crt" });
   t.strictSame(config?.clone.plugins, [join(folder, "plug.mjs"), join(folder, "gone.mjs")]);
   t.strictSame(
-    config?.analytics.sources.map((source) => ("file" in source ? source.file : source.tcp)),
+    config?.analytics.sources.map((source) => ("file" in source ? source.file : "tcp" in source && source.tcp)),
     [join(folder, "a.conf"), "/etc/hostname", "127.0.0.1:1"],
   );
   t.strictSame(
