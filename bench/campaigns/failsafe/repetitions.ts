@@ -54,12 +54,15 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
   const lateMs: number[] = [];
   const rampMs: number[] = [];
   let disturbed = 0;
+  let again = 0;
+  /** When each port became safe after the event. */
+  let found: { readonly eventMs: number; readonly safe: readonly number[] } | undefined;
   let agent: Agent | undefined;
 
   /** When each port became safe; undefined when one was not driven at the time of the event. */
   function safeTimes(eventMs: number): readonly number[] | undefined {
-    const found = ports.map((port) => (port.ramps ? firstSafe : safeSince)(port.changes(), eventMs));
-    return found.includes(undefined) ? undefined : found.map(Number);
+    const times = ports.map((port) => (port.ramps ? firstSafe : safeSince)(port.changes(), eventMs));
+    return times.includes(undefined) ? undefined : times.map(Number);
   }
 
   async function untilDriven(): Promise<boolean> {
@@ -75,9 +78,9 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
   async function untilSafe(eventMs: number, lastDueMs: () => number): Promise<readonly number[] | undefined> {
     while (monotonicMs() < lastDueMs() + SETTLE_MS) await wait(LOOK_MS);
     for (;;) {
-      const found = safeTimes(eventMs);
-      if (found === undefined || monotonicMs() > eventMs + WINDOW_MS) return found;
-      if (!found.some((atMs) => atMs > monotonicMs() - SETTLE_MS)) return found;
+      const safe = safeTimes(eventMs);
+      if (safe === undefined || monotonicMs() > eventMs + WINDOW_MS) return safe;
+      if (!safe.some((atMs) => atMs > monotonicMs() - SETTLE_MS)) return safe;
       await wait(LOOK_MS);
     }
   }
@@ -92,24 +95,34 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
     if (late.includes(Infinity)) place.say(place.text());
   }
 
+  function disturbedBy(what: string): undefined {
+    const safe = ports.filter((port) => safeSince(port.changes(), monotonicMs()) === undefined);
+    place.say(`disturbed, ${way.name}: ${what}; safe: ${safe.map(({ name }) => name).join(", ")}`);
+    return undefined;
+  }
+
   /** How long after it was due each port became safe, milliseconds; undefined when one was not driven. */
   async function loseOnce(running: Agent, orders: Orders, odd: boolean): Promise<readonly number[] | undefined> {
     const hostPid = running.hostPid();
-    if (!(await untilDriven())) return undefined;
+    const driven = await untilDriven();
     await wait(random.below(50));
-    if (hostPid === undefined || running.hostPid() !== hostPid) return undefined;
+    if (!driven || hostPid === undefined || running.hostPid() !== hostPid)
+      return disturbedBy(driven ? "another device host" : "not driven");
     const eventMs = monotonicMs();
     const dueOf = (moves: boolean): number => way.dueMs(eventMs, orders, moves);
     const happening = way.happen(running, orders, odd);
     const safe = await untilSafe(eventMs, () => Math.max(dueOf(true), dueOf(false)));
     await happening;
-    return safe?.map((atMs, i) => atMs - dueOf(ports[i]?.moves ?? true));
+    found = safe && { eventMs, safe };
+    return safe?.map((atMs, i) => atMs - dueOf(ports[i]?.moves ?? true)) ?? disturbedBy("no longer driven at the event");
   }
 
   async function once(running: Agent): Promise<void> {
     await running.untilReady();
     place.clear();
+    found = undefined;
     const orders = await way.order(running.listening);
+    if (orders === undefined) disturbedBy("an order was refused");
     const late = orders && (await loseOnce(running, orders, lateMs.length % 2 === 1));
     orders?.end();
     if (late !== undefined) {
@@ -117,20 +130,34 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
       return;
     }
     disturbed += 1;
-    place.say(`disturbed, ${way.name}`);
     for (const id of DEVICES) await ask(running.listening.gateway, `RESET ${id}`);
+  }
+
+  /** Whether everything is as safe as it was found to be. */
+  function lookAgain(): void {
+    if (found === undefined || !way.restarts) return;
+    for (const [i, port] of ports.entries()) {
+      const sinceMs = safeSince(port.changes(), found.eventMs);
+      if (sinceMs === found.safe[i]) continue;
+      again += 1;
+      place.say(
+        `late, ${way.name}: ${port.name} was unsafe again, until ${((sinceMs ?? Number.NaN) - found.eventMs).toFixed(1)} ms after the event`,
+      );
+    }
   }
 
   try {
     while (lateMs.length < times && disturbed <= times) {
       agent ??= await startAgent(place.folder, place.environment);
       await once(agent);
-      if (await way.repair(agent)) continue;
+      const goesOn = await way.repair(agent);
+      lookAgain();
+      if (goesOn) continue;
       await agent.stop();
       agent = undefined;
     }
   } finally {
     await agent?.stop();
   }
-  return { name: way.name, goalMs, lateMs, rampMs, disturbed };
+  return { name: way.name, goalMs, lateMs, rampMs, again, disturbed };
 }

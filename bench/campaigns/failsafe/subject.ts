@@ -25,6 +25,8 @@ export interface Agent {
   /** Until there is a device host that is ready. */
   untilReady(): Promise<void>;
   kill(signal: NodeJS.Signals, who: "front" | "host"): void;
+  /** Everything in one call, so that none of it can do anything about the other's death. */
+  killAll(): void;
   /** `virgo safe-state`, as the service manager runs it once the agent is gone. */
   safeState(): Promise<void>;
   /** Nothing of it is left afterwards. */
@@ -85,6 +87,7 @@ export async function startAgent(folder: string, more: NodeJS.ProcessEnv): Promi
       if (pid === undefined) throw new Error("no device host runs");
       process.kill(pid, signal);
     },
+    killAll: () => killGroup(frontPid),
     safeState: () => run([MAIN, "safe-state"], folder, env),
     async stop() {
       killGroup(frontPid);

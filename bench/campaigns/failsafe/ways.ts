@@ -12,6 +12,8 @@ export interface Way {
   readonly dueMs: (eventMs: number, orders: Orders, moves: boolean) => number;
   /** Nothing of the agent is left: a process has to start, and ends again once it has written. */
   readonly nothingLeft: boolean;
+  /** The agent by itself starts another device host, through which everything stays safe. */
+  readonly restarts: boolean;
   /** Puts right what happened. Answers whether the agent goes on. */
   readonly repair: (agent: Agent) => Promise<boolean>;
 }
@@ -33,6 +35,7 @@ export const WAYS: readonly Way[] = [
     // What moves goes safe at once; what does not keeps the lease it has.
     dueMs: (eventMs, orders, moves) => (moves ? eventMs : Math.max(eventMs, leaseEnd(eventMs, orders))),
     nothingLeft: false,
+    restarts: false,
     repair: startAgain,
   },
   {
@@ -41,6 +44,7 @@ export const WAYS: readonly Way[] = [
     happen: (agent) => agent.kill("SIGSTOP", "front"),
     dueMs: leaseEnd,
     nothingLeft: false,
+    restarts: false,
     async repair(agent) {
       agent.kill("SIGCONT", "front");
       return untilReady(agent);
@@ -52,6 +56,7 @@ export const WAYS: readonly Way[] = [
     happen: (_agent, orders, odd) => orders.cut(odd ? "reset" : "silent"),
     dueMs: leaseEnd,
     nothingLeft: false,
+    restarts: false,
     repair: nothing,
   },
   {
@@ -60,6 +65,7 @@ export const WAYS: readonly Way[] = [
     happen: (_agent, orders, odd) => orders.cut(odd ? "reset" : "silent"),
     dueMs: (_eventMs, orders) => orders.lastMs() + STALE_MS + LEASE_MS,
     nothingLeft: false,
+    restarts: false,
     repair: nothing,
   },
   {
@@ -68,6 +74,7 @@ export const WAYS: readonly Way[] = [
     happen: (agent) => agent.kill("SIGKILL", "host"),
     dueMs: (eventMs) => eventMs,
     nothingLeft: false,
+    restarts: true,
     repair: untilReady,
   },
   {
@@ -76,18 +83,19 @@ export const WAYS: readonly Way[] = [
     happen: (agent) => agent.kill("SIGSTOP", "host"),
     dueMs: (eventMs) => eventMs + SILENCE_MS,
     nothingLeft: false,
+    restarts: true,
     repair: untilReady,
   },
   {
     name: "both killed, then virgo safe-state",
     order: orderByClient,
     async happen(agent) {
-      agent.kill("SIGKILL", "host");
-      agent.kill("SIGKILL", "front");
+      agent.killAll();
       await agent.safeState();
     },
     dueMs: (eventMs) => eventMs,
     nothingLeft: true,
+    restarts: false,
     repair: startAgain,
   },
 ];
