@@ -7,6 +7,7 @@ import { AgentError, messageOf, toAgentError } from "./contract/errors.ts";
 import { errorReply, OK, refusal, type Caller, type Reply, type Request, type VerbDoc } from "./contract/request.ts";
 import { HOST_VERBS } from "./host/verb-docs.ts";
 import { createKeeper, type Keeper, type KeeperState } from "./keeper.ts";
+import { createModuleSafety, startCommand } from "./keeper/module-safety.ts";
 import { startHostProcess } from "./keeper/process.ts";
 import { createRemoteHost } from "./link/remote-host.ts";
 import { createSafety, SETUP_FILE } from "./safe-state.ts";
@@ -22,6 +23,7 @@ import type { MirroredVariables } from "./contract/variable.ts";
 import type { Eventually } from "./contract/value.ts";
 import type { DeviceSetup } from "./device-setup.ts";
 import type { KeeperOptions } from "./keeper/options.ts";
+import type { SafeReport } from "./keeper/safe-report.ts";
 import type { DevicesReport, NodeDevices } from "./open-devices.ts";
 import type { HostStart } from "./run-device-host.ts";
 
@@ -77,10 +79,16 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Kept
     variables,
   });
 
+  const foreign = createModuleSafety({
+    start: () => startCommand(["safe-state", "--modules", "--state", stateFolder], options.env),
+    clock,
+    log,
+  });
+
   const keeper: Keeper = createKeeper({
     spawn: () => startHostProcess({ script: hostScript(), nodeArgs: process.execArgv, env: options.env, log }),
     attach: (process) => remote.attach(process.stream, JSON.stringify(startOf())),
-    makeSafe: () => safety.write(),
+    makeSafe,
     options: options.keeper,
     clock,
     log,
@@ -100,6 +108,26 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Kept
     const { heartbeatMs } = options.keeper;
     const quarantine = keeper.quarantine();
     return { setup, stateFolder, heartbeatMs, quarantine, eStoppedBy: remote.status()?.eStoppedBy, afterDeath: keeper.afterDeath() };
+  }
+
+  async function leaveSetup(): Promise<void> {
+    const { devices: outlines, pending, folder, host } = setup;
+    await writeWhole(setupFile, JSON.stringify({ board, devices: outlines, pending, modules: told, folder, host })).catch(
+      (error: unknown) => {
+        log.error({ file: setupFile, err: error }, "cannot write what virgo safe-state would read; it will read the configuration");
+      },
+    );
+  }
+
+  /** What others wrote is not run in this process, which it might hang or end. */
+  async function makeSafe(): Promise<SafeReport> {
+    if (setup.pending.length > 0) foreign.begin();
+    const report = await safety.write();
+    const afterForeign =
+      <T>(then: () => Promise<T>) =>
+      () =>
+        foreign.end().then(then);
+    return { ...report, handOver: afterForeign(report.handOver), release: afterForeign(report.release) };
   }
 
   async function handOver(): Promise<string> {
@@ -129,8 +157,14 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Kept
   }
 
   const setupFile = join(stateFolder, SETUP_FILE);
-  await writeWhole(setupFile, JSON.stringify({ board, devices: setup.devices })).catch((error: unknown) => {
-    log.error({ file: setupFile, err: error }, "cannot write what virgo safe-state would read; it will read the configuration");
+  let told = setup.modules;
+  await leaveSetup();
+  remote.onStatus(({ modules = [] }) => {
+    // What did not load once may do so when it is needed; what came later has to be known then.
+    const more = modules.filter((source) => !told.includes(source));
+    if (more.length === 0) return;
+    told = [...told, ...more];
+    void leaveSetup();
   });
   let starting = true;
   let cancelPreparing: Cancel = () => undefined;

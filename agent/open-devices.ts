@@ -32,6 +32,8 @@ export interface DevicesReport {
   /** Who latched the emergency stop. */
   readonly eStoppedBy?: string | undefined;
   readonly driving?: DrivingState | undefined;
+  /** Files and packages of the modules that are loaded now, the configuration's and others. */
+  readonly modules?: readonly string[] | undefined;
   /** Of the motion thread, once there is one. */
   readonly motion?: MotionFigures | undefined;
 }
@@ -153,6 +155,7 @@ export async function openDevices(options: OpenDevicesOptions): Promise<OpenedDe
         rules: engine?.state() ?? [],
         eStoppedBy: opened.eStoppedBy,
         driving: driving?.state(),
+        modules: opened.moduleSources(),
         motion: motion?.figures(),
       }),
       reads: (callName) => opened.reads(callName),

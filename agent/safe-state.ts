@@ -23,6 +23,9 @@ export interface SafeStateOptions {
 /** In the agent's state folder: what its devices were opened from, for whoever has to make them safe when it is gone. */
 export const SETUP_FILE = "devices.json";
 
+/** Why there is nothing to do. */
+const MEASURES = "it cannot move anything";
+
 /** Ports are given back in this time or not at all. */
 const RELEASE_MS = 500;
 
@@ -128,7 +131,7 @@ function chipOf(claim: string): readonly I2cRef[] {
  * Takes every device to its safe state from outside, whoever left it as it is: each is opened afresh by its driver, which begins in the safe state, and told
  * to go there. All at the same time, what moves first; one that fails or hangs keeps nobody waiting. The ports stay held until the report's `handOver` or
  * `release`.
- * Devices with `onLoss: hold` are left alone, disabled ones are not mentioned. Never rejects.
+ * Devices with `onLoss: hold` are left alone, so is what only measures; disabled ones are not mentioned. Never rejects.
  */
 export async function writeSafeStates(options: SafeStateOptions): Promise<SafeReport> {
   const { clock, log, limitMs } = options;
@@ -150,11 +153,12 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
   async function makeSafe(on: Board, spec: DeviceSpec): Promise<DeviceSafety> {
     const { id } = spec;
     if (spec.policy.onLoss === "hold") return report(id, "left", "onLoss: hold");
+    if (spec.driver.actuates === false) return report(id, "left", MEASURES);
     try {
       const device = createOpenedDevice(spec, on, options, driven);
       opened.add(device);
       const moves = await within(clock, limitMs, `${id}: making it safe`, device.makeSafe());
-      return moves ? report(id, "safe") : report(id, "left", "it cannot move anything");
+      return moves ? report(id, "safe") : report(id, "left", MEASURES);
     } catch (thrown) {
       return failure(id, thrown);
     }

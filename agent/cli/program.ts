@@ -1,4 +1,4 @@
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 
 import { AgentError } from "../contract/errors.ts";
 import { packageVersion } from "../version.ts";
@@ -196,6 +196,7 @@ function addSafeState(program: Command, io: CliIo, ended: Ended): void {
     .description("take every device to its safe state, for when no agent is there to do it; what an agent still holds is said")
     .option("-c, --config <file>", "its devices (default: those the agent ran last, then virgo.yaml, then /etc/virgo/virgo.yaml)")
     .option("--state <folder>", "the agent's state folder (default: $STATE_DIRECTORY, then state)")
+    .addOption(new Option("--modules", "only the devices of modules").hideHelp())
     .option("--hold <seconds>", "stay that long, for what takes its time to come to a stop", wholeNumber)
     .action(async (options: SafeStateCommandOptions) => {
       const { safeStateCommand } = await import("./safe-state.ts");

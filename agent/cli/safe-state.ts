@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { messageOf } from "../contract/errors.ts";
+import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { safetyText } from "../keeper/safe-report.ts";
 import { deviceModules } from "../modules.ts";
 import { SETUP_FILE, writeSafeStates } from "../safe-state.ts";
@@ -20,10 +20,13 @@ export interface SafeStateCommandOptions {
   readonly state?: string;
   /** Seconds the ports are held afterwards. */
   readonly hold?: number;
+  /** Only devices of modules that others wrote: the agent does the rest itself. */
+  readonly modules?: boolean;
 }
 
 /** What is made safe: as much of the agent's set-up as that needs. */
-interface Setup extends Pick<DeviceSetup, "board" | "devices"> {
+interface Setup extends Pick<DeviceSetup, "board" | "devices" | "pending" | "modules" | "folder"> {
+  readonly host: Partial<Pick<DeviceSetup["host"], "loadMs">>;
   /** For `auto`. An agent has found out already, and reading board files takes time. */
   readonly definitionFor?: (model: string) => BoardDefinition | undefined;
 }
@@ -37,6 +40,7 @@ const LINGER_MS = 100;
 /**
  * `virgo safe-state`: takes every device to its safe state, for when no agent is there to do it; one line per device. With `hold` it stays that long, for
  * what takes its time to come to a stop. The ports are left as they are then: a PWM channel keeps its duty cycle, a line what its kernel driver leaves it.
+ * Devices of modules come last, so that nothing a module does keeps others waiting; one that does not load is named.
  * What is made safe is what the agent was last started with, as its state folder tells, unless a configuration is named.
  * As `ExecStopPost` of a service that ended in order it does nothing: every device is in its exit state.
  */
@@ -56,7 +60,7 @@ export async function safeStateCommand(
   // The clock's own timers keep no process alive, and a port that hangs does not either.
   const alive = setInterval(() => undefined, LIMIT_MS);
   try {
-    const code = await makeSafe(setup, io, modules);
+    const code = await makeSafe(setup, io, modules, options.modules === true);
     await untilOver((options.hold ?? 0) * 1000, io);
     setTimeout(() => exit(code), LINGER_MS).unref();
     return code;
@@ -73,20 +77,21 @@ function untilOver(holdMs: number, { clock, stop }: CliIo): Promise<void> {
   });
 }
 
-async function makeSafe(setup: Setup, io: CliIo, modules: readonly DeviceModule[]): Promise<number> {
+async function makeSafe(setup: Setup, io: CliIo, modules: readonly DeviceModule[], onlyModules: boolean): Promise<number> {
   const { clock } = io;
   const { definitionFor } = setup;
   const log = createErrorLog(io);
-  const { specs, unknown } = specsOf(setup, modules);
-  const report = await writeSafeStates({
-    specs,
-    openBoard: () => openBoard(setup.board, { clock, log, ...(definitionFor === undefined ? {} : { definitionFor }) }),
-    clock,
-    log,
-    limitMs: LIMIT_MS,
-  });
-  for (const device of [...report.devices, ...unknown]) io.out(`${safetyText(device)}\n`);
-  return report.allSafe && unknown.length === 0 ? EXIT.ok : EXIT.failure;
+  const opening = openBoard(setup.board, { clock, log, ...(definitionFor === undefined ? {} : { definitionFor }) });
+
+  async function write({ specs, unknown }: Found): Promise<boolean> {
+    const report = await writeSafeStates({ specs, openBoard: () => opening, clock, log, limitMs: LIMIT_MS });
+    for (const device of [...report.devices, ...unknown]) io.out(`${safetyText(device)}\n`);
+    return report.allSafe && unknown.length === 0;
+  }
+
+  const safe = onlyModules || (await write(specsOf(setup, modules)));
+  const foreignSafe = setup.pending.length === 0 || (await write(await foreignSpecsOf(setup, io, modules, log)));
+  return safe && foreignSafe ? EXIT.ok : EXIT.failure;
 }
 
 /** What the agent left in its state folder; undefined when a configuration was named or there is nothing. */
@@ -96,7 +101,8 @@ function readSetup({ config, state }: SafeStateCommandOptions, io: CliIo): Setup
   try {
     const setup = JSON.parse(readFileSync(file, "utf8")) as Partial<Setup> | null;
     if (setup?.board === undefined || !Array.isArray(setup.devices)) throw new Error("it is not what an agent writes");
-    return { board: setup.board, devices: setup.devices };
+    const { board, devices, pending = [], modules = [], folder = ".", host = {} } = setup;
+    return { board, devices, pending, modules, folder, host };
   } catch (error) {
     io.error(`cannot read ${file}: ${messageOf(error)}; the configuration is read instead\n`);
     return undefined;
@@ -123,10 +129,12 @@ async function configuredSetup(options: SafeStateCommandOptions, io: CliIo, modu
 }
 
 /** The devices with their drivers, and those whose driver is not there. */
-function specsOf(
-  setup: Setup,
-  modules: readonly DeviceModule[],
-): { readonly specs: readonly DeviceSpec[]; readonly unknown: readonly DeviceSafety[] } {
+interface Found {
+  readonly specs: readonly DeviceSpec[];
+  readonly unknown: readonly DeviceSafety[];
+}
+
+function specsOf(setup: Setup, modules: readonly DeviceModule[]): Found {
   const drivers = new Map(modules.flatMap((module) => module.drivers.map((driver) => [driver.name, driver] as const)));
   const specs: DeviceSpec[] = [];
   const unknown: DeviceSafety[] = [];
@@ -134,6 +142,32 @@ function specsOf(
     const driver = drivers.get(name);
     if (driver !== undefined) specs.push({ id, driver, options, policy });
     else unknown.push({ id, outcome: "failed", tookMs: 0, reason: `UNKNOWN no driver is called ${name}` });
+  }
+  return { specs, unknown };
+}
+
+/** Those of modules, which are loaded now; each has the time a module has for that. */
+async function foreignSpecsOf(
+  { pending, modules: sources, folder, host }: Setup,
+  { clock }: CliIo,
+  modules: readonly DeviceModule[],
+  log: Log,
+): Promise<Found> {
+  const [{ createModuleTable }, { specOf }] = await Promise.all([import("../host/modules.ts"), import("../host/pending.ts")]);
+  const table = createModuleTable({ builtIn: modules, sources, folder, loadMs: host.loadMs, clock, log });
+  await table.loadAll();
+  const specs: DeviceSpec[] = [];
+  const unknown: DeviceSafety[] = [];
+  for (const device of pending.filter(({ policy }) => policy.enabled)) {
+    const { id, driverName } = device;
+    try {
+      const driver = table.find(driverName);
+      if (driver === undefined) throw new AgentError("UNKNOWN", `no driver is called ${driverName}${table.whyMissing(driverName)}`);
+      specs.push(specOf(device, driver));
+    } catch (thrown) {
+      const { code, message } = toAgentError(thrown);
+      unknown.push({ id, outcome: "failed", tookMs: 0, reason: `${code} ${message}` });
+    }
   }
   return { specs, unknown };
 }

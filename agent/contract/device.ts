@@ -76,6 +76,8 @@ export interface Driver<Options extends z.ZodObject = z.ZodObject> {
   readonly options: Options;
   /** Whether it can move something: then `onLoss: hold` is refused. */
   readonly moves: boolean;
+  /** False for what only measures: nobody opens it to make it safe. Absent on everything with a failsafe. */
+  readonly actuates?: false;
   readonly lease: LeaseRange;
   /**
    * `motion`: opened in the device host's motion thread, where nothing else runs than such devices, on a board of that thread's own. There `tick` of

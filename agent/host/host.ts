@@ -56,6 +56,8 @@ export interface Host extends Service {
   entries(): readonly Entry[];
   /** Who latched the e-stop. */
   readonly eStoppedBy: string | undefined;
+  /** Where the modules come from that are loaded, but for the agent's own. */
+  moduleSources(): readonly string[];
   /** The lease of a command that asks for none, milliseconds; 0 for a device that never was opened. */
   leaseMsOf(id: string): number;
   /** Whether the function, `lamp.state`, only reads. */
@@ -262,6 +264,7 @@ export async function openHost(options: HostOptions): Promise<Host> {
     get eStoppedBy() {
       return supervisor.eStoppedBy;
     },
+    moduleSources: () => table?.sources() ?? [],
     reads: (callName) => registry.target(callName)?.fn.effect === "read",
     leaseMsOf(id) {
       const slot = registry.entry(id)?.slot;

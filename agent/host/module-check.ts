@@ -30,6 +30,7 @@ const driverSchema = z
     summary: summarySchema,
     options: zodObjectSchema,
     moves: z.boolean("true or false is expected: whether it can move something"),
+    actuates: z.literal(false, "false is expected of what only measures; leave it out otherwise").optional(),
     lease: leaseSchema,
     thread: z.undefined("the motion thread is only for drivers that come with the agent; leave it out").optional(),
     reads: functionSchema.optional(),
@@ -39,7 +40,8 @@ const driverSchema = z
   .refine(({ moves, lease }) => !moves || lease.ceilingMs <= MOTION_LEASE.ceilingMs, {
     error: `a lease of up to ${MOTION_LEASE.ceilingMs} ms is expected of what moves`,
     path: ["lease", "ceilingMs"],
-  });
+  })
+  .refine(({ moves, actuates }) => !moves || actuates !== false, { error: "what moves actuates; leave actuates out", path: ["actuates"] });
 
 const moduleSchema = z.object({
   name: nameSchema,

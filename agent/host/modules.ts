@@ -65,6 +65,8 @@ export interface ModuleTable extends DriverSource {
   record(name: string): ModuleRecord | undefined;
   records(): readonly ModuleRecord[];
   isBuiltIn(record: ModuleRecord): boolean;
+  /** Of the modules that are loaded, but for the agent's own. */
+  sources(): readonly string[];
   /** Throws DENIED when it may not be loaded on somebody's word: the configuration does not list it, and it lies elsewhere than where such modules may. */
   mustBeAllowed(source: string): void;
 }
@@ -135,6 +137,7 @@ export function createModuleTable(options: ModuleTableOptions): ModuleTable {
     },
     record: (name) => records().find((record) => record.name === name || (record.source === name && record.source !== BUILT_IN)),
     records,
+    sources: () => [...loaded.values()].filter(({ error }) => error === undefined).map(({ source }) => source),
     isBuiltIn: (record) => own.includes(record),
     mustBeAllowed(source) {
       if (sources.includes(source) || isBelow(locateModule(source, folder).file, allowed)) return;

@@ -20,8 +20,14 @@ export const buttonDriver = defineDriver({
   summary: "a push button on a line: publishes presses with their time stamps, debounced",
   options: optionsSchema,
   moves: false,
+  actuates: false,
   lease: STILL_LEASE,
   claims: ({ line }) => [`line ${line}`],
+  entities: () => [
+    { kind: "event", key: "press", main: true, state: { count: "presses" }, type: "press", deviceClass: "button" },
+    { kind: "binary_sensor", key: "pressed", state: { on: "pressed" } },
+    { kind: "sensor", key: "presses", category: "diagnostic", hidden: true, state: { value: "presses" }, stateClass: "total_increasing" },
+  ],
   async open(context, { line, pull, activeLow, debounceMs }) {
     const input = await context.board.openInput(context.id, lineRef(line), { pull, debounceUs: Math.round(debounceMs * 1000) });
     return startOn(input, () => createButton(context, input, activeLow));

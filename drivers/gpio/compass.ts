@@ -76,8 +76,14 @@ export const compassDriver = defineDriver({
   summary: "heading by a QMC5883L on I2C, with calibration and declination",
   options: optionsSchema,
   moves: false,
+  actuates: false,
   lease: STILL_LEASE,
   claims: ({ bus, address }) => [i2cText({ bus, address })],
+  entities: () => [
+    { kind: "sensor", key: "heading", main: true, state: { value: "heading" }, unit: "°", stateClass: "measurement", digits: 0 },
+    { kind: "sensor", key: "field", category: "diagnostic", state: { value: "field" }, unit: "µT", stateClass: "measurement", digits: 1 },
+    { kind: "binary_sensor", key: "ok", name: "measuring", category: "diagnostic", state: { on: "ok" }, deviceClass: "connectivity" },
+  ],
   async open(context, options) {
     const chip = await context.board.openI2c(context.id, { bus: options.bus, address: options.address });
     return startOn(chip, async () => {

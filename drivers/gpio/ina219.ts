@@ -41,8 +41,15 @@ export const ina219Driver = defineDriver({
   summary: "voltage, current and power by an INA219 on I2C",
   options: optionsSchema,
   moves: false,
+  actuates: false,
   lease: STILL_LEASE,
   claims: ({ bus, address }) => [i2cText({ bus, address })],
+  entities: () => [
+    { kind: "sensor", key: "voltage", state: { value: "voltage" }, unit: "V", deviceClass: "voltage", stateClass: "measurement", digits: 2 },
+    { kind: "sensor", key: "current", state: { value: "current" }, unit: "A", deviceClass: "current", stateClass: "measurement", digits: 3 },
+    { kind: "sensor", key: "power", state: { value: "power" }, unit: "W", deviceClass: "power", stateClass: "measurement", digits: 2 },
+    { kind: "binary_sensor", key: "ok", name: "measuring", category: "diagnostic", state: { on: "ok" }, deviceClass: "connectivity" },
+  ],
   async open(context, options) {
     const setup = setUpOf(options);
     if (setup === undefined)

@@ -63,9 +63,23 @@ export const ultrasonicDriver = defineDriver({
   summary: "a distance sensor with trigger and echo lines (HC-SR04): metres, corrected by temperature, median of several",
   options: optionsSchema,
   moves: false,
+  actuates: false,
   lease: STILL_LEASE,
   reads: ({ temperatureVariable }) => (temperatureVariable === undefined ? [] : [temperatureVariable]),
   claims: ({ trigger, echo }) => [`line ${trigger}`, `line ${echo}`],
+  entities: () => [
+    {
+      kind: "sensor",
+      key: "distance",
+      main: true,
+      state: { value: "distance" },
+      unit: "m",
+      deviceClass: "distance",
+      stateClass: "measurement",
+      digits: 3,
+    },
+    { kind: "sensor", key: "status", category: "diagnostic", state: { value: "status" } },
+  ],
   async open(context, options) {
     const trigger = await context.board.openOutput(context.id, lineRef(options.trigger), false);
     return startOn(trigger, async () => {

@@ -57,6 +57,7 @@ export const elm327Driver = defineDriver({
   summary: "a vehicle's speed, engine and fuel by OBD-II through an ELM327 adapter",
   options: optionsSchema,
   moves: false,
+  actuates: false,
   lease: STILL_LEASE,
   claims: ({ path }) => [`serial ${path}`],
   async open(context, options) {

@@ -15,6 +15,7 @@ export const lidarDriver = defineDriver({
   summary: "a TFmini, TF-Luna or RPLIDAR A on a serial port: a distance, or a table of 360",
   options: lidarOptionsSchema,
   moves: false,
+  actuates: false,
   lease: STILL_LEASE,
   claims: ({ path }) => [`serial ${path}`],
   async open(context, options) {

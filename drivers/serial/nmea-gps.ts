@@ -47,6 +47,7 @@ export const nmeaGpsDriver = defineDriver({
   summary: "position, speed, course and time by a satellite receiver on a serial port",
   options: optionsSchema,
   moves: false,
+  actuates: false,
   lease: STILL_LEASE,
   claims: ({ path }) => [`serial ${path}`],
   async open(context, options) {

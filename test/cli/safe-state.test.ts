@@ -144,3 +144,63 @@ t.test("mistakes in the configuration are exit code 2, and so is none", async (t
   t.equal(none.code, 2);
   t.match(none.error, /^no configuration: neither virgo\.yaml/);
 });
+
+/** A module with a fan that moves nothing by itself and says where it was told to go, or which does what `open` says. */
+function fanModule(open: string): string {
+  return `export default ({ MODULE_CONTRACT, z, MOTION_LEASE }) => ({
+  name: "fans",
+  contract: MODULE_CONTRACT,
+  drivers: [{
+    name: "fan", summary: "a fan", options: z.strictObject({ line: z.string() }), moves: true, lease: MOTION_LEASE, claims: ({ line }) => ["line " + line],
+    async open({ id, board }, { line }) {
+      ${open}
+      const output = await board.openOutput(id, { name: line }, false);
+      return { functions: {}, failsafe: () => output.write(true), close: () => output.close() };
+    },
+  }],
+});
+`;
+}
+
+const WITH_FAN = `board: sim
+modules: [./fans.js]
+devices:
+  fan: { driver: fan, line: GPIO5 }
+  lamp: { driver: light, line: GPIO17 }
+`;
+
+t.test("devices of modules are made safe after all others, from the configuration and from what the agent left", async (t) => {
+  const folder = leaveSetup(t, WITH_FAN);
+  writeFileSync(join(folder, "fans.js"), fanModule(""));
+  const both = { code: 0, out: "lamp is safe after N ms\nfan is safe after N ms\n", error: "" };
+  t.strictSame(await run({ state: join(folder, "state") }), both);
+  t.strictSame(await run({ config: join(folder, "virgo.yaml") }), both);
+  t.strictSame(await run({ state: join(folder, "state"), modules: true }), { ...both, out: "fan is safe after N ms\n" });
+});
+
+t.test("a module that does not load or whose device does not open is named, and the others are safe before", async (t) => {
+  for (const [code, reason, said] of [
+    ["throw new Error('no fans today');", /UNKNOWN no driver is called fan; .*no fans today/, /^module \.\/fans\.js is not loaded: /],
+    [fanModule("throw new Error('no such fan');"), /IO no such fan/, /^$/],
+    [fanModule("").replace("line: z.string()", "speed: z.number()"), /ARGUMENT fan: /, /^$/],
+  ] as const) {
+    const folder = leaveSetup(t, WITH_FAN);
+    writeFileSync(join(folder, "fans.js"), code);
+    const ran = await run({ state: join(folder, "state") });
+    t.equal(ran.code, 1);
+    const [first, second = ""] = ran.out.split("\n");
+    t.equal(first, "lamp is safe after N ms");
+    t.match(second, /^fan is NOT safe: /);
+    t.match(second, reason);
+    t.match(ran.error, said);
+  }
+});
+
+t.test("a module that hangs while it is loaded has its time and no more", async (t) => {
+  const yaml = WITH_FAN.replace("modules:", "host: { loadMs: 100 }\nmodules:");
+  const folder = leaveSetup(t, yaml);
+  writeFileSync(join(folder, "fans.js"), "export default () => new Promise(() => undefined);");
+  const ran = await run({ state: join(folder, "state") });
+  t.equal(ran.code, 1);
+  t.match(ran.out, /^lamp is safe .*\nfan is NOT safe: UNKNOWN .*loading took longer than N ms/);
+});
