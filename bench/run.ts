@@ -12,6 +12,7 @@ const rows = await runSuite(
     eventnet: () => import("./suites/eventnet.ts"),
     connections: () => import("./suites/connections.ts"),
     loop: () => import("./suites/loop.ts"),
+    sinks: () => import("./suites/sinks.ts"),
     serial: () => import("./suites/serial.ts"),
   },
   process.argv.slice(2),

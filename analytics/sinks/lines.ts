@@ -2,7 +2,7 @@ import { valueText } from "../value.ts";
 import type { Variable, VariableValue } from "../../agent/contract/variable.ts";
 
 /** What needs quotes, so that a reader of pairs takes it for the text it is: separators, brackets, quotes, blanks at the ends, nothing, and what looks like another value. */
-const NEEDS_QUOTES = /[,[\]{}"']|^\s|\s$|^$|^[+\-.]?\.?\d|^(?:true|false|nan|[+-]?inf(?:inity)?)$/i;
+const NEEDS_QUOTES = /[,[\]{}"']|^\s|\s$|^$|^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$|^(?:true|false|nan|[+-]?inf(?:inity)?)$/i;
 
 /** Line breaks and NUL end a pair even in quotes. */
 const BREAKS = /[\n\r\0]/g;
