@@ -10,7 +10,9 @@ import { createLinuxBoard } from "../../drivers/board/linux/linux-board.ts";
 import { createSystemClock } from "../../agent/clock.ts";
 import { createVariableStore } from "../../analytics/store.ts";
 import { gpio } from "../../drivers/gpio/index.ts";
+import { vehicle } from "../../drivers/vehicle/index.ts";
 import { openHost } from "../../agent/host/host.ts";
+import { addVcan, ip, PEDALS, PEDALS_CAN, watchPedals } from "./pedal-frames.ts";
 import * as world from "./world.ts";
 import type { Board, Edge } from "../../agent/contract/board.ts";
 import type { DeviceSpec } from "../../agent/contract/device.ts";
@@ -26,6 +28,7 @@ const COMPASS = 0x0d;
 const OFF_LOW = 0x08;
 const OFF_HIGH = 0x09;
 
+addVcan();
 world.loadI2cBus([KERNELS, OWN, EXPANDER, METER, COMPASS]);
 const kernels = world.addPwmChip(KERNELS);
 const own = world.stubChip(OWN);
@@ -55,7 +58,7 @@ async function openDevices(
     defaultStaleMs: 3_600_000,
   });
   const specs = Object.entries(devices).map(([id, { driver: name, leaseMs, ...options }]): DeviceSpec => {
-    const driver = gpio.drivers.find((candidate) => candidate.name === name);
+    const driver = [...gpio.drivers, ...vehicle.drivers].find((candidate) => candidate.name === name);
     if (driver === undefined) throw new Error(`no driver ${String(name)}`);
     const policy = {
       enabled: true,
@@ -222,4 +225,79 @@ t.test("a distance is what sound goes between the kernel's stamps of the echo, w
   t.ok(widthNs > 0);
   t.ok(Math.abs(Number(devices.variable("front.distance")) - (widthNs * 343.42) / 2e9) < 1e-9);
   await devices.stop();
+});
+
+const STREAM = { limits: { armStreamMs: 500, armStreamHz: 5 }, streamHz: 5 };
+
+/** Calls these functions again and again, as whoever drives does, until `done`. */
+async function keepCalling(
+  devices: Awaited<ReturnType<typeof openDevices>>,
+  calls: readonly (readonly [string, ...number[]])[],
+  done: () => boolean,
+) {
+  for (let at = 0; at < 2000 && !done(); at++) {
+    // Disarmed it refuses, and counts.
+    for (const [name, ...args] of calls) await devices.call(name, ...args).catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  if (!done()) throw new Error(`${calls.map(([name]) => name).join(" and ")}: called in vain`);
+}
+
+t.test("a vehicle on CAN and its wheels on a PCA9685 are armed, driven, and brought to a stop when nobody drives", async (t) => {
+  own.clear();
+  const watched = watchPedals();
+  t.teardown(() => watched.stop());
+  const last = () => watched.frames.at(-1) ?? { atMs: 0, accelerator: -1, brake: -1 };
+  const devices = await openDevices({
+    car: { driver: "gcbaf", leaseMs: 1000, ...PEDALS, can: PEDALS_CAN, ...STREAM },
+    wheels: { driver: "steering", leaseMs: 1000, angle: { pwm: { pca9685: { bus: 0, address: OWN, channel: 5 } } }, ...STREAM },
+  });
+  t.same([watched.frames.length, own.onTicks(5)], [0, 0], "silent until it is armed");
+  await keepCalling(devices, [["car.drive", 0, 20], ["wheels.angle", 0], ["car.arm"], ["wheels.arm"]], () =>
+    ["car", "wheels"].every((id) => devices.variable(`${id}.armed`) === true),
+  );
+  await keepCalling(
+    devices,
+    [
+      ["car.drive", 20, 0],
+      ["wheels.angle", 7],
+    ],
+    () => last().accelerator === 20 && devices.variable("wheels.angle") === 7,
+  );
+  t.equal(last().brake, 0);
+  const held = own.onTicks(5);
+  t.equal(held, Math.round(((1500 + 100) / 20_000) * 4096), "7 of 35 degrees to the left");
+  await world.until("the leases to end", () => last().accelerator === 0);
+  await world.until("it to be braked", () => last().brake >= 20);
+  t.equal(watched.frames.findLast(({ accelerator }) => accelerator > 0)?.brake, 0, "never both pedals");
+  t.match([devices.variable("car.phase"), devices.variable("wheels.phase")], [/stopping|held/, /stopping|held|silent/]);
+  await devices.stop();
+});
+
+t.test("a vehicle whose bus is lost is a fault by name", async (t) => {
+  const car = { driver: "gcbaf", leaseMs: 1000, ...PEDALS, can: PEDALS_CAN, ...STREAM };
+  for (const [lose, regain, fault] of [
+    [
+      () => execFileSync("cansend", ["vcan0", "20000040#0000000000000000"]),
+      () => execFileSync("cansend", ["vcan0", "20000100#0000000000000000"]),
+      /vcan0 is bus-off: the controller left the bus/,
+    ],
+    [() => ip("link set vcan0 down"), () => ip("link set vcan0 up"), /vcan0 is down: the interface was taken down/],
+  ] as const) {
+    const devices = await openDevices({ car });
+    lose();
+    let shown = "";
+    for (let i = 0; i < 1000 && !fault.test(shown); i++) {
+      shown = await devices.faultOf("car");
+      await turn();
+    }
+    t.match(shown, fault);
+    regain();
+    await devices.stop();
+  }
+  ip("link set vcan0 down");
+  const silent = await openDevices({ car });
+  t.match(await silent.faultOf("car"), /vcan0 is down; check wiring, termination and bit rate, then bring it up/, "and it does not open");
+  await silent.stop();
+  ip("link set vcan0 up");
 });

@@ -4,25 +4,25 @@ import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 
 import t from "tap";
 
 import { changesOf, clearTrace, readTrace, startTrace, type TracedPort } from "../../bench/campaigns/failsafe/kernel-trace.ts";
+import { addVcan, PEDALS, PEDALS_CAN, watchPedals } from "./pedal-frames.ts";
 import { addPwmChip, loadI2cBus, locate, sysfsBase, until } from "./world.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "dist", "agent", "main.js");
 
-const [KERNELS, SERVO, VEHICLE] = [0x40, 0x41, 0x42] as const;
+const [KERNELS, SERVO, VEHICLES] = [0x40, 0x41, 0x42] as const;
 /** 1 ms of 20 ms, of 4096 ticks: a pedal that is released. */
 const RELEASED_TICKS = 205;
 
-loadI2cBus([KERNELS, SERVO, VEHICLE]);
+loadI2cBus([KERNELS, SERVO, VEHICLES]);
 const { chip } = addPwmChip(KERNELS);
-for (const words of ["link add dev vcan0 type vcan", "link set vcan0 up"]) execFileSync("ip", words.split(" "));
+addVcan();
 
-const VEHICLE_LIMITS = "limits: { armStreamMs: 500, armStreamHz: 5 }, streamHz: 5";
-const pca9685 = (address: number, channel: number): string => `{ pca9685: { bus: 0, address: ${address}, channel: ${channel} } }`;
+const VEHICLE = { limits: { armStreamMs: 500, armStreamHz: 5 }, streamHz: 5 };
+const pca9685 = (address: number, channel: number) => ({ pca9685: { bus: 0, address, channel } });
 
 const CONFIGURATION = `keeper: { heartbeatMs: 1000 }
 motion: { hangMs: 5000 }
@@ -30,51 +30,14 @@ devices:
   lamp: { driver: light, line: GPIO17 }
   pump: { driver: relay, line: GPIO22 }
   pan: { driver: servo, pwm: { chip: ${chip}, channel: 0 } }
-  tilt: { driver: servo, pwm: ${pca9685(SERVO, 0)} }
+  tilt: { driver: servo, pwm: ${JSON.stringify(pca9685(SERVO, 0))} }
   winch: { driver: motor, in1: GPIO5, in2: GPIO6, pwm: { chip: ${chip}, channel: 3 }, frequencyHz: 50, slewPercentPerS: 10000 }
-  cart: { driver: gcbaf, accelerator: { pwm: ${pca9685(VEHICLE, 0)} }, brake: { pwm: ${pca9685(VEHICLE, 1)} }, ${VEHICLE_LIMITS} }
-  car:
-    driver: gcbaf
-    accelerator: { can: { frame: pedals, signal: accelerator } }
-    brake: { can: { frame: pedals, signal: brake } }
-    ${VEHICLE_LIMITS.replace("}, ", "}\n    ")}
-    can:
-      interface: vcan0
-      frames:
-        pedals:
-          id: 0x200
-          length: 3
-          periodMs: 20
-          signals:
-            accelerator: { startBit: 0, lengthBits: 8, scale: 0.5 }
-            brake: { startBit: 8, lengthBits: 8, scale: 0.5 }
-          counter: { startBit: 16, lengthBits: 4 }
+  cart: ${JSON.stringify({ driver: "gcbaf", accelerator: { pwm: pca9685(VEHICLES, 0) }, brake: { pwm: pca9685(VEHICLES, 1) }, ...VEHICLE })}
+  car: ${JSON.stringify({ driver: "gcbaf", ...PEDALS, can: PEDALS_CAN, ...VEHICLE })}
 `;
 
 const line = (name: string): TracedPort => ({ kind: "line", number: sysfsBase(locate(name).chip.label) + locate(name).offset });
 const channel = (address: number, number: number): TracedPort => ({ kind: "channel", address, channel: number });
-
-interface Frame {
-  readonly atMs: number;
-  readonly accelerator: number;
-  readonly brake: number;
-}
-
-/** Every frame of the pedals, with the kernel's times. */
-function watchFrames(): { readonly frames: Frame[]; stop(): void } {
-  const child = spawn("stdbuf", ["--output=L", "candump", "-L", "vcan0,200:7FF"], { stdio: ["ignore", "pipe", "inherit"] });
-  const frames: Frame[] = [];
-  createInterface({ input: child.stdout }).on("line", (text) => {
-    const [, seconds, accelerator, brake] = /^\((\d+\.\d+)\) \S+ 200#(..)(..)/.exec(text) ?? [];
-    if (brake === undefined) return;
-    frames.push({
-      atMs: Number(seconds) * 1000,
-      accelerator: Number.parseInt(accelerator ?? "", 16) / 2,
-      brake: Number.parseInt(brake, 16) / 2,
-    });
-  });
-  return { frames, stop: () => void child.kill() };
-}
 
 function ask(...words: string[]): string {
   return execFileSync("redis-cli", ["-p", "6390", ...words], { encoding: "utf8" }).trim();
@@ -113,7 +76,7 @@ t.test(
     writeFileSync(join(folder, "virgo.yaml"), CONFIGURATION);
     startTrace();
     clearTrace();
-    const watched = watchFrames();
+    const watched = watchPedals();
     t.teardown(() => watched.stop());
     const agent = spawn(process.execPath, [MAIN, "agent"], { cwd: folder, stdio: ["ignore", "ignore", "inherit"] });
     const ended = new Promise((resolve) => agent.once("exit", resolve));
@@ -211,6 +174,6 @@ const PORTS = {
   winch: channel(KERNELS, 3),
   pan: channel(KERNELS, 0),
   tilt: channel(SERVO, 0),
-  "cart's accelerator": channel(VEHICLE, 0),
-  "cart's brake": channel(VEHICLE, 1),
+  "cart's accelerator": channel(VEHICLES, 0),
+  "cart's brake": channel(VEHICLES, 1),
 } as const;
