@@ -1,5 +1,6 @@
 import { elm327Driver } from "./elm327.ts";
 import { lidarDriver } from "./lidar.ts";
+import { lineDeviceDriver } from "./line-device.ts";
 import { MODULE_CONTRACT, type DeviceModule } from "../../agent/contract/device.ts";
 import { modbusRtuDriver } from "./modbus-rtu.ts";
 import { nmeaGpsDriver } from "./nmea-gps.ts";
@@ -8,5 +9,5 @@ import { nmeaGpsDriver } from "./nmea-gps.ts";
 export const serial: DeviceModule = {
   name: "serial",
   contract: MODULE_CONTRACT,
-  drivers: [nmeaGpsDriver, modbusRtuDriver, lidarDriver, elm327Driver],
+  drivers: [nmeaGpsDriver, modbusRtuDriver, lineDeviceDriver, lidarDriver, elm327Driver],
 };
