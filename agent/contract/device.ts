@@ -1,5 +1,6 @@
 import type { z } from "zod";
 
+import type { Entity } from "./entity.ts";
 import type { Board } from "./board.ts";
 import type { Cancel, Clock } from "./clock.ts";
 import type { Eventually, Value } from "./value.ts";
@@ -88,6 +89,8 @@ export interface Driver<Options extends z.ZodObject = z.ZodObject> {
   reads?(options: z.output<Options>): readonly string[];
   /** Every port the options name, as text (`line GPIO17`): two devices on one port is an error before anything opens. */
   claims(options: z.output<Options>): readonly string[];
+  /** What a device with these options is to people and other systems; only functions for CLONE and variables when absent. */
+  entities?(options: z.output<Options>): readonly Entity[];
   /** Opens the ports in the declared safe state. Rejects with AgentError; what was opened before that is given back. */
   open(context: DeviceContext, options: z.output<Options>): Promise<Device>;
 }

@@ -61,6 +61,19 @@ export const dimmerDriver = defineDriver({
   moves: false,
   lease: STILL_LEASE,
   claims: ({ pwm }) => [pwmText(pwm)],
+  entities: ({ safe }) => [
+    {
+      kind: "light",
+      key: "light",
+      main: true,
+      state: { on: "on", level: "brightness" },
+      calls: {
+        on: { fn: "on" },
+        off: { fn: "off", rests: percentOf(safe) === 0 ? ["safe", "off"] : ["off"] },
+        level: { fn: "brightness", takesValue: true },
+      },
+    },
+  ],
   async open(context, options) {
     const output = await context.board.openPwm(context.id, options.pwm, Math.round(1e9 / options.frequencyHz));
     return startOn(output, async () => {

@@ -10,6 +10,7 @@ import { publishChanges } from "./changes.ts";
 import { startOn } from "./start-on.ts";
 import { startPolling } from "./polling.ts";
 import type { Device, DeviceContext, DeviceFunction, SafeTarget } from "../../agent/contract/device.ts";
+import type { Entity } from "../../agent/contract/entity.ts";
 
 /** A pin may be relied on for this many periods. */
 const FRESH_PERIODS = 3;
@@ -79,6 +80,19 @@ export const expanderDriver = defineDriver({
   moves: false,
   lease: STILL_LEASE,
   claims: ({ bus, address, interrupt }) => [i2cText({ bus, address }), ...(interrupt === undefined ? [] : [`line ${interrupt}`])],
+  entities: ({ outputs, inputs }) => [
+    ...Object.entries(outputs).map(([name, { safe }]): Entity => ({
+      kind: "switch",
+      key: name,
+      state: { on: name },
+      calls: {
+        on: { fn: "set", args: [name, "true"], rests: safe === "on" ? ["safe"] : [] },
+        off: { fn: "set", args: [name, "false"], rests: safe === "off" ? ["safe", "off"] : ["off"] },
+      },
+    })),
+    ...Object.keys(inputs).map((name): Entity => ({ kind: "binary_sensor", key: name, state: { on: name } })),
+    { kind: "binary_sensor", key: "ok", name: "answering", category: "diagnostic", state: { on: "ok" }, deviceClass: "connectivity" },
+  ],
   async open(context, options) {
     const device = await context.board.openI2c(context.id, { bus: options.bus, address: options.address });
     return startOn(device, async () => {

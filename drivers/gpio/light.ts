@@ -9,6 +9,7 @@ import { onOffSchema } from "./on-off.ts";
 import { startOn } from "./start-on.ts";
 import type { Device, DeviceContext, DeviceFunction, SafeTarget } from "../../agent/contract/device.ts";
 import type { Eventually } from "../../agent/contract/value.ts";
+import type { LightEntity } from "../../agent/contract/entity.ts";
 
 const percentSchema = z.number().min(0).max(100);
 
@@ -60,6 +61,7 @@ export const lightDriver = defineDriver({
     if (lines !== undefined) return [`line ${lines.low}`, `line ${lines.high}`];
     return pwm === undefined ? [] : [pwmText(pwm)];
   },
+  entities: (options) => [lightEntity(options)],
   async open(context, options) {
     const safePercent = percentOf(options.safe);
     const beams = options.beam ?? (options.lines === undefined ? undefined : FILAMENT_BEAMS);
@@ -67,6 +69,24 @@ export const lightDriver = defineDriver({
     return startOn(port, () => createLight(context, port, beams, safePercent, options.pwm !== undefined));
   },
 });
+
+function lightEntity({ lines, pwm, beam, safe }: LightOptions): LightEntity {
+  const beams = beam !== undefined || lines !== undefined;
+  const dims = pwm !== undefined;
+  return {
+    kind: "light",
+    key: "light",
+    main: true,
+    state: { on: "on", ...(dims && { level: "brightness" }), ...(beams && { effect: "beam" }) },
+    ...(beams && { effects: beamSchema.options }),
+    calls: {
+      on: { fn: "on" },
+      off: { fn: "off", rests: percentOf(safe) === 0 ? ["safe", "off"] : ["off"] },
+      ...(dims && { level: { fn: "brightness", takesValue: true } }),
+      ...(beams && { effect: { fn: "beam", takesValue: true } }),
+    },
+  };
+}
 
 function percentOf(state: LightOptions["safe"]): number {
   if (state === "on") return 100;

@@ -80,6 +80,20 @@ export const motorDriver = defineDriver({
     const lines = [in1, in2, phase, standby].filter((line) => line !== undefined).map((line) => `line ${line}`);
     return [...lines, ...[pwm, forward, reverse].filter((channel) => channel !== undefined).map(pwmText)];
   },
+  entities: ({ brakeInputs }) => [
+    {
+      kind: "number",
+      key: "speed",
+      main: true,
+      state: { value: "speed" },
+      unit: "%",
+      range: [-100, 100],
+      calls: { set: { fn: "speed", takesValue: true } },
+    },
+    { kind: "button", key: "coast", calls: { press: { fn: "coast" } } },
+    ...(brakeInputs === undefined ? [] : [{ kind: "button", key: "brake", calls: { press: { fn: "brake" } } } as const]),
+    { kind: "sensor", key: "mode", category: "diagnostic", state: { value: "mode" } },
+  ],
   async open(context, options) {
     const bridge = await openBridge(context.board, context.id, options, (error) => context.fault(error));
     return startOn(bridge, () => createMotor(context, bridge, options));

@@ -11,6 +11,7 @@ import { publishChanges } from "./changes.ts";
 import { pwmRefSchema, pwmText, type PwmOutput } from "../../agent/contract/board.ts";
 import { startOn } from "./start-on.ts";
 import type { Device, DeviceContext, DeviceFunction, SafeTarget } from "../../agent/contract/device.ts";
+import type { Entity } from "../../agent/contract/entity.ts";
 
 const angleSchema = z.number().min(-360).max(360);
 
@@ -75,6 +76,20 @@ export const panTiltDriver = defineDriver({
   moves: true,
   lease: MOTION_LEASE,
   claims: ({ pan, tilt }) => [pwmText(pan.pwm), pwmText(tilt.pwm)],
+  entities: ({ pan, tilt, presets }) => [
+    axisEntity("pan", pan),
+    axisEntity("tilt", tilt),
+    { kind: "button", key: "home", calls: { press: { fn: "home" } } },
+    ...Object.keys(presets).map((name): Entity => ({
+      kind: "button",
+      key: `preset_${name}`,
+      name,
+      calls: { press: { fn: "preset", args: [name] } },
+    })),
+    { kind: "button", key: "detach", category: "config", calls: { press: { fn: "detach" } } },
+    { kind: "binary_sensor", key: "moving", category: "diagnostic", state: { on: "moving" }, deviceClass: "moving" },
+    { kind: "binary_sensor", key: "attached", category: "diagnostic", state: { on: "attached" } },
+  ],
   async open(context, options) {
     const periodNs = Math.round(options.periodMs * 1e6);
     const pan = await context.board.openPwm(context.id, options.pan.pwm, periodNs);
@@ -84,6 +99,17 @@ export const panTiltDriver = defineDriver({
     });
   },
 });
+
+function axisEntity(name: "pan" | "tilt", { range, stops }: AxisOptions): Entity {
+  return {
+    kind: "number",
+    key: name,
+    state: { value: name },
+    unit: "°",
+    range: stops ?? range,
+    calls: { set: { fn: name, takesValue: true } },
+  };
+}
 
 function travelOf({ stops, ...options }: AxisOptions): Travel {
   return createTravel(options, stops);

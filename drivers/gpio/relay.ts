@@ -20,6 +20,18 @@ export const relayDriver = defineDriver({
   moves: false,
   lease: STILL_LEASE,
   claims: ({ line }) => [`line ${line}`],
+  entities: ({ safe }) => [
+    {
+      kind: "switch",
+      key: "switch",
+      main: true,
+      state: { on: "on" },
+      calls: {
+        on: { fn: "on", rests: safe === "on" ? ["safe"] : [] },
+        off: { fn: "off", rests: safe === "off" ? ["safe", "off"] : ["off"] },
+      },
+    },
+  ],
   async open(context, { line, activeLow, safe }) {
     const safeOn = safe === "on";
     const output = await context.board.openOutput(context.id, lineRef(line), safeOn !== activeLow);

@@ -78,6 +78,20 @@ export const servoDriver = defineDriver({
   lease: MOTION_LEASE,
   reads: ({ feedback }) => (feedback === undefined ? [] : [feedback.variable]),
   claims: ({ pwm }) => [pwmText(pwm)],
+  entities: ({ range }) => [
+    {
+      kind: "number",
+      key: "angle",
+      main: true,
+      state: { value: "angle" },
+      unit: "°",
+      range,
+      calls: { set: { fn: "angle", takesValue: true } },
+    },
+    { kind: "button", key: "detach", category: "config", calls: { press: { fn: "detach" } } },
+    { kind: "binary_sensor", key: "moving", category: "diagnostic", state: { on: "moving" }, deviceClass: "moving" },
+    { kind: "binary_sensor", key: "attached", category: "diagnostic", state: { on: "attached" } },
+  ],
   async open(context, options) {
     const output = await context.board.openPwm(context.id, options.pwm, Math.round(options.periodMs * 1e6));
     return startOn(output, () => {

@@ -14,6 +14,15 @@ export const switchDriver = defineDriver({
   moves: false,
   lease: STILL_LEASE,
   claims: () => [],
+  entities: () => [
+    {
+      kind: "switch",
+      key: "switch",
+      main: true,
+      state: { on: "on" },
+      calls: { on: { fn: "on" }, off: { fn: "off", rests: ["safe", "off"] } },
+    },
+  ],
   async open(context): Promise<Device> {
     let on = false;
 
