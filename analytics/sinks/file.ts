@@ -120,8 +120,10 @@ export function startFileSink(options: FileSinkStart): Sink {
       selection.flush();
       closed = true;
       selection.close();
-      await writing;
       cancelRetry?.();
+      await writing;
+      // What failed is tried once more.
+      if (backlog.length > 0) await writeAll();
       await target?.handle.close();
     },
   };

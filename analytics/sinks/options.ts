@@ -89,7 +89,5 @@ export const fileSinkSchema = z.strictObject({
   ...selected,
 });
 
-export type Pace = z.output<typeof paceSchema>;
 export type Selected = Pick<z.output<typeof fileSinkSchema>, "variables" | "rateHz" | "deadband" | "repeatMs" | "batchMs" | "paces">;
-export type TcpSinkOptions = z.output<ReturnType<typeof tcpSinkSchema>>;
 export type FileSinkOptions = z.output<typeof fileSinkSchema>;

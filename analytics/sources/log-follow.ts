@@ -1,5 +1,6 @@
 import { open, stat, type FileHandle } from "node:fs/promises";
 
+import { AgentError } from "../../agent/contract/errors.ts";
 import type { Cancel, Clock } from "../../agent/contract/clock.ts";
 
 export interface FollowOptions {
@@ -54,8 +55,7 @@ export function followFile({ path, clock, lookMs, onBytes, onStart, onMissing }:
 
   async function change(): Promise<void> {
     if (handle !== undefined) await readRest(handle);
-    await handle?.close();
-    handle = undefined;
+    await leave();
     handle = await open(path, "r");
     const { dev, ino, size } = await handle.stat();
     identity = `${dev}:${ino}`;
@@ -63,18 +63,35 @@ export function followFile({ path, clock, lookMs, onBytes, onStart, onMissing }:
     onStart();
   }
 
+  async function leave(): Promise<void> {
+    const left = handle;
+    handle = undefined;
+    await left?.close();
+  }
+
+  function miss(error: unknown): void {
+    if (!missing) onMissing(error);
+    missing = true;
+  }
+
+  async function readOn(): Promise<void> {
+    const found = await identify(path);
+    if ("error" in found) miss(found.error);
+    else {
+      if (handle === undefined || found.identity !== identity) await change();
+      missing = false;
+    }
+    // One that was renamed away, with no other in its place yet, may still be written to.
+    if (handle !== undefined) await readRest(handle);
+  }
+
   async function look(): Promise<void> {
     if (closed) return;
     try {
-      const { dev, ino } = await stat(path);
-      if (handle === undefined || `${dev}:${ino}` !== identity) await change();
-      missing = false;
-      if (handle !== undefined) await readRest(handle);
+      await readOn();
     } catch (error) {
-      // One that was renamed away and is not there again yet may still be written to.
-      if (handle !== undefined) await readRest(handle);
-      if (!missing) onMissing(error);
-      missing = true;
+      miss(error);
+      await leave().catch(miss);
     }
     first = false;
   }
@@ -94,4 +111,15 @@ export function followFile({ path, clock, lookMs, onBytes, onStart, onMissing }:
       await handle?.close();
     },
   };
+}
+
+/** Which file it is; why there is none otherwise. Opening what is no file might wait for ever. */
+async function identify(path: string): Promise<{ readonly identity: string } | { readonly error: unknown }> {
+  try {
+    const found = await stat(path);
+    if (!found.isFile()) throw new AgentError("ARGUMENT", `${path} is not a file`);
+    return { identity: `${found.dev}:${found.ino}` };
+  } catch (error) {
+    return { error };
+  }
 }

@@ -284,6 +284,17 @@ t.test("what cannot be written waits, is written when it can be, and what is too
   t.match(sink.state(), { lines: 5, dropped: 5 });
 });
 
+t.test("what failed is written once more before it closes", async (t) => {
+  const folder = join(t.testdir(), "missing");
+  const { variables, clock, sink, lines } = fileBench(t, {}, join(folder, "data.log"));
+  variables.set("n", 1, "test");
+  await eventually(() => sink.state().errors === 1 && clock.pending() === 1);
+  mkdirSync(folder);
+  await sink.close();
+  t.equal(lines().length, 1);
+  t.equal(clock.pending(), 0);
+});
+
 t.test("on a full disk nothing is lost up to the bound, and no error ends the agent", async (t) => {
   const { variables, sink, clock } = fileBench(t, { maxBacklogBytes: 200 }, "/dev/full");
   variables.set("n", 1, "test");

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -139,6 +140,20 @@ t.test("a log that comes late is read from its beginning", async (t) => {
   t.match(source.state(), { connected: false, lastError: /ENOENT/ });
   writeFileSync(file, blocked("203.0.113.7").repeat(2));
   await until(() => source.state().pairs === 2);
+});
+
+t.test("what is no file is reported and left alone until there is one", async (t) => {
+  const { source, file, until, clock } = await bench(t, {}, null);
+  mkdirSync(file);
+  await clock.advance(200);
+  t.match(source.state(), { connected: false, errors: 1 });
+  rmSync(file, { recursive: true });
+  execFileSync("mkfifo", [file]);
+  await clock.advance(200);
+  rmSync(file);
+  writeFileSync(file, blocked("203.0.113.7"));
+  await until(() => source.state().pairs === 1);
+  t.equal(source.state().connected, true);
 });
 
 t.test("the conf file is what the original reads, replaced as a whole, seldom, and only when something changed", async (t) => {
