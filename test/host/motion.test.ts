@@ -301,6 +301,29 @@ t.test("variables that a device reads are there when it opens, and sent when the
   t.equal(sent.at(-1)?.kind, "stop");
 });
 
+t.test("what was said of a device before it opens is told to it, once; later it says that itself", async (t) => {
+  const { motion, clock, variables, sent, open } = rig();
+  variables.set("car.brake", 40, "safe state", Infinity);
+  variables.set("carriage.brake", 1, "test");
+  await open();
+  const brake = {
+    name: "car.brake",
+    value: 40,
+    unit: undefined,
+    arrivedMs: clock.monotonicMs(),
+    staleMs: Infinity,
+    source: "safe state",
+    updates: 1,
+  };
+  t.strictSame(sent[0], { kind: "variables", variables: [brake] });
+  t.ok(sent.some((message) => message.kind === "open" && message.reads.includes("car.brake") && !message.reads.includes("carriage.brake")));
+  const before = sent.length;
+  variables.set("car.brake", 50, "car", Infinity);
+  await settled();
+  t.equal(sent.length, before);
+  await motion.close();
+});
+
 t.test("reading calls are bounded, so that asking cannot fill the thread; orders are not", async (t) => {
   const { motion, sent, say, open } = rig();
   const car = await open();
