@@ -95,10 +95,10 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
     if (late.includes(Infinity)) place.say(place.text());
   }
 
-  function disturbedBy(what: string): undefined {
+  function noteDisturbed(what: string): void {
+    disturbed += 1;
     const safe = ports.filter((port) => safeSince(port.changes(), monotonicMs()) === undefined);
     place.say(`disturbed, ${way.name}: ${what}; safe: ${safe.map(({ name }) => name).join(", ")}`);
-    return undefined;
   }
 
   /** How long after it was due each port became safe, milliseconds; undefined when one was not driven. */
@@ -106,15 +106,18 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
     const hostPid = running.hostPid();
     const driven = await untilDriven();
     await wait(random.below(50));
-    if (!driven || hostPid === undefined || running.hostPid() !== hostPid)
-      return disturbedBy(driven ? "another device host" : "not driven");
+    if (!driven || hostPid === undefined || running.hostPid() !== hostPid) {
+      noteDisturbed(driven ? "another device host runs" : "not driven");
+      return undefined;
+    }
     const eventMs = monotonicMs();
     const dueOf = (moves: boolean): number => way.dueMs(eventMs, orders, moves);
     const happening = way.happen(running, orders, odd);
     const safe = await untilSafe(eventMs, () => Math.max(dueOf(true), dueOf(false)));
     await happening;
     found = safe && { eventMs, safe };
-    return safe?.map((atMs, i) => atMs - dueOf(ports[i]?.moves ?? true)) ?? disturbedBy("no longer driven at the event");
+    if (safe === undefined) noteDisturbed("not driven any more at the event");
+    return safe?.map((atMs, i) => atMs - dueOf(ports[i]?.moves ?? true));
   }
 
   async function once(running: Agent): Promise<void> {
@@ -122,14 +125,13 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
     place.clear();
     found = undefined;
     const orders = await way.order(running.listening);
-    if (orders === undefined) disturbedBy("an order was refused");
+    if (orders === undefined) noteDisturbed("an order was refused");
     const late = orders && (await loseOnce(running, orders, lateMs.length % 2 === 1));
     orders?.end();
     if (late !== undefined) {
       note(late);
       return;
     }
-    disturbed += 1;
     for (const id of DEVICES) await ask(running.listening.gateway, `RESET ${id}`);
   }
 

@@ -75,7 +75,10 @@ export async function startAgent(folder: string, more: NodeJS.ProcessEnv): Promi
   const front = spawn(process.execPath, [MAIN, "agent"], { cwd: folder, env, stdio: ["ignore", "inherit", "inherit"], detached: true });
   const ended = new Promise<void>((resolve) => front.once("exit", () => resolve()));
   const frontPid = front.pid ?? 0;
-  await until("the agent listens", () => existsSync(listen));
+  await until("the agent listens", () => {
+    if (front.exitCode !== null) throw new Error(`the agent ended with ${front.exitCode}; is it built? (npm run build)`);
+    return existsSync(listen);
+  });
   const listening = portsOf(JSON.parse(readFileSync(listen, "utf8")) as Readonly<Record<string, string>>);
   const agent: Agent = {
     listening,
