@@ -11,6 +11,7 @@ const rows = await runSuite(
     limits: () => import("./campaigns/limits.ts"),
     driving: () => import("./campaigns/driving.ts"),
     failsafe: () => import("./campaigns/failsafe.ts"),
+    serial: () => import("./campaigns/serial.ts"),
   },
   process.argv.slice(2),
 );

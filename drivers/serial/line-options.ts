@@ -88,7 +88,7 @@ export const lineOptionsSchema = z
       .enum(["ascii", "latin1", "utf8"])
       .default("ascii")
       .describe("of what is received; ascii: a line with other bytes is garbage"),
-    maxLineBytes: z.int().min(16).max(512).default(128).describe("bytes of one line; a longer one is garbage"),
+    maxLineBytes: z.int().min(16).max(256).default(128).describe("bytes of one line; a longer one is garbage"),
     timeoutMs: z.int().min(10).max(60_000).default(1000).describe("time for a reply, milliseconds"),
     lines: z.array(patternSchema).max(32).default([]).describe("lines the instrument sends by itself"),
     values: z.record(nameSchema, valueSchema).default({}).describe("by the names of the patterns' groups"),
