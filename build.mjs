@@ -32,7 +32,6 @@ for (const name of EXTERNAL) {
 }
 
 rmSync("dist", { recursive: true, force: true });
-execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });
 const { metafile } = await build({
   metafile: true,
   entryPoints: ENTRIES,
@@ -54,6 +53,7 @@ const { metafile } = await build({
   banner: { js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);' },
 });
 chmodSync("dist/agent/main.js", 0o755);
+execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { stdio: "inherit" });
 writeFileSync("dist/THIRD-PARTY.txt", licences(Object.keys(metafile.inputs)));
 
 /** The licences of the packages whose files were built in, which ask to be passed on. */

@@ -27,6 +27,7 @@ import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
 import type { DeviceModule } from "./contract/device.ts";
 import type { KeeperState } from "./keeper.ts";
+import type { HostProcess } from "./keeper/process.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { TlsMaterial } from "./fleet/connection.ts";
 import type { Journal } from "./contract/journal.ts";
@@ -45,6 +46,8 @@ export interface AgentOptions {
   readonly board?: Board;
   /** Handed on to the device host; empty when absent. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** A device host that was started already, to be used or ended. */
+  readonly deviceHost?: HostProcess | undefined;
   /** Called whenever the control loop advances, and regularly where none is expected to: what a watchdog is kicked for. */
   readonly onAlive?: (() => void) | undefined;
   /** Called when the device host changes its state, with the reason. */
@@ -185,7 +188,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
 /** The devices in a process of their own, which starts while everything else is opened; in this one when the configuration says so, or when the board is in this process. */
 async function openNodeDevices(
-  { config, stateFolder, version, clock, log, board, modules = deviceModules, env = {}, onAlive, onState }: AgentOptions,
+  { config, stateFolder, version, clock, log, board, modules = deviceModules, env = {}, deviceHost, onAlive, onState }: AgentOptions,
   journal: Journal,
   variables: VariableStore,
   closers: (() => unknown)[],
@@ -193,13 +196,14 @@ async function openNodeDevices(
   const setup = deviceSetupOf(config);
   const shared = { setup, clock, log, journal, variables };
   if (config.isolation === "none" || board !== undefined) {
+    deviceHost?.kill("SIGTERM");
     const devices = await openDevices({ ...shared, version, modules, board });
     if (onAlive !== undefined) closers.push(tickEvery(clock, config.keeper.heartbeatMs, onAlive));
     return { devices };
   }
   const { openKeptDevices } = await import("./kept-devices.ts");
   const specs = config.devices.map(({ id, driver, options, common }) => ({ id, driver, options, policy: common }));
-  return openKeptDevices({ ...shared, specs, stateFolder, env, keeper: config.keeper, onAlive, onState });
+  return openKeptDevices({ ...shared, specs, stateFolder, env, deviceHost, keeper: config.keeper, onAlive, onState });
 }
 
 /** The other nodes, and this node's devices with those of the others behind them. */

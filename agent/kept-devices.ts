@@ -1,16 +1,14 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 
 import { shippedBoardFor } from "./config/board-file.ts";
-import { AgentError, messageOf, toAgentError } from "./contract/errors.ts";
+import { messageOf, toAgentError } from "./contract/errors.ts";
 import { errorReply, OK, refusal, type Caller, type Reply, type Request, type VerbDoc } from "./contract/request.ts";
 import { HOST_VERBS } from "./host/verb-docs.ts";
 import { createKeeper, type Keeper, type KeeperState } from "./keeper.ts";
 import { createModuleSafety, startCommand } from "./keeper/module-safety.ts";
-import { startHostProcess } from "./keeper/process.ts";
 import { createRemoteHost } from "./link/remote-host.ts";
 import { createSafety, SETUP_FILE } from "./safe-state.ts";
+import { startDeviceHost } from "./start-device-host.ts";
 import { writeWhole } from "./state-folder.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import { readProperty, SYSTEM_ROOTS } from "../drivers/board/linux/sysfs-file.ts";
@@ -24,6 +22,7 @@ import type { Eventually } from "./contract/value.ts";
 import type { DeviceSetup } from "./device-setup.ts";
 import type { KeeperOptions } from "./keeper/options.ts";
 import type { SafeReport } from "./keeper/safe-report.ts";
+import type { HostProcess } from "./keeper/process.ts";
 import type { DevicesReport, NodeDevices } from "./open-devices.ts";
 import type { HostStart } from "./run-device-host.ts";
 
@@ -34,6 +33,8 @@ export interface KeptDevicesOptions {
   readonly stateFolder: string;
   /** The environment of the agent. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The first one, started already. */
+  readonly deviceHost?: HostProcess | undefined;
   readonly keeper: KeeperOptions;
   readonly clock: Clock;
   readonly log: Log;
@@ -85,8 +86,9 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Kept
     log,
   });
 
+  let waitingHost = options.deviceHost;
   const keeper: Keeper = createKeeper({
-    spawn: () => startHostProcess({ script: hostScript(), nodeArgs: process.execArgv, env: options.env, log }),
+    spawn: takeHost,
     attach: (process) => remote.attach(process.stream, JSON.stringify(startOf())),
     makeSafe,
     options: options.keeper,
@@ -103,6 +105,12 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Kept
   // Where there is no motion thread, what advances is the device host's own event loop.
   remote.onBeat(({ count, loops }) => keeper.beat(loops["motion"] || count));
   remote.onDoing((text) => keeper.doing(text));
+
+  function takeHost(): HostProcess {
+    const first = waitingHost;
+    waitingHost = undefined;
+    return first ?? startDeviceHost({ env: options.env, onError: (error) => log.error({ err: error }, error.message) });
+  }
 
   function startOf(): HostStart {
     const { heartbeatMs } = options.keeper;
@@ -213,13 +221,4 @@ function quiet(log: Log): Log {
     warn: (fields, message) => log.warn(fields, message),
     error: (fields, message) => log.error(fields, message),
   };
-}
-
-/** The same process runs from source and from the built package, which is one folder. */
-function hostScript(): string {
-  const source = fileURLToPath(new URL("device-host.ts", import.meta.url));
-  const built = fileURLToPath(new URL("device-host.js", import.meta.url));
-  const script = import.meta.url.endsWith(".ts") ? source : built;
-  if (!existsSync(script)) throw new AgentError("IO", `${script} is missing; install the package again`);
-  return script;
 }

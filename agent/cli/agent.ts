@@ -13,6 +13,7 @@ import { beWatched, type Watched } from "./watched.ts";
 import type { Agent, AgentOptions } from "../agent.ts";
 import type { Board } from "../contract/board.ts";
 import type { DeviceModule } from "../contract/device.ts";
+import type { HostProcess } from "../keeper/process.ts";
 import type { Log } from "../contract/log.ts";
 import type { CliIo } from "./io.ts";
 
@@ -30,33 +31,43 @@ const ALIVE_MS = 60_000;
 
 /**
  * `virgo agent`: runs the agent, with the drivers of `modules`, until it is stopped; on `board`, if one is given, instead of the configured one. With mistakes
- * in the configuration nothing is opened.
+ * in the configuration nothing is opened. `deviceHost` was started while this code was loaded; without it one is started when it is needed.
  */
 export async function agentCommand(
   options: AgentCommandOptions,
   io: CliIo,
   modules: readonly DeviceModule[] = deviceModules,
   board?: Board,
+  deviceHost?: HostProcess,
 ): Promise<number> {
-  const file = configFile(options.config);
-  if (file === undefined) {
-    io.error(`${NO_CONFIG}\n`);
-    return EXIT.usage;
-  }
-  const { config, problems, warnings } = loadWhole(file, options.board, modules);
-  for (const problem of [...problems, ...warnings]) io.error(`${problemText(problem)}\n`);
-  if (config === undefined) return EXIT.usage;
   // The clock's timers keep no process alive, and while the device host is waited for there is nothing else.
   const alive = setInterval(() => undefined, ALIVE_MS);
   try {
-    return await run({ config, stateFolder: stateFolder(options.state, io.env), modules, ...(board !== undefined && { board }) }, io);
+    const config = readConfig(options, io, modules);
+    if (config === undefined) return EXIT.usage;
+    const folder = stateFolder(options.state, io.env);
+    return await run({ config, stateFolder: folder, modules, deviceHost, ...(board !== undefined && { board }) }, io);
   } finally {
     clearInterval(alive);
+    // It has ended, unless it was not needed.
+    deviceHost?.kill("SIGTERM");
   }
 }
 
+/** Undefined when there is none or it has mistakes, which are told. */
+function readConfig(options: AgentCommandOptions, io: CliIo, modules: readonly DeviceModule[]): AgentOptions["config"] | undefined {
+  const file = configFile(options.config);
+  if (file === undefined) {
+    io.error(`${NO_CONFIG}\n`);
+    return undefined;
+  }
+  const { config, problems, warnings } = loadWhole(file, options.board, modules);
+  for (const problem of [...problems, ...warnings]) io.error(`${problemText(problem)}\n`);
+  return config;
+}
+
 /** Opens everything, and gives it back in its exit state however the end comes: by a signal, or by an error that nobody caught. */
-async function run(asked: Pick<AgentOptions, "config" | "stateFolder" | "modules" | "board">, io: CliIo): Promise<number> {
+async function run(asked: Pick<AgentOptions, "config" | "stateFolder" | "modules" | "board" | "deviceHost">, io: CliIo): Promise<number> {
   const { config } = asked;
   const log = pino({ level: config.log.level });
   const version = packageVersion();

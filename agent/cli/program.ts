@@ -78,8 +78,11 @@ function addAgent(program: Command, io: CliIo, ended: Ended): void {
     .option("--state <folder>", "where listen.json and what is durable goes (default: $STATE_DIRECTORY, then state)")
     .option("--board <board>", "auto, sim or a board file, instead of the configuration's")
     .action(async (options: AgentCommandOptions) => {
+      // While the agent's code is loaded, which takes as long, the device host loads its own.
+      const { startDeviceHost } = await import("../start-device-host.ts");
+      const deviceHost = startDeviceHost({ env: io.env, onError: ({ message }) => io.error(`${message}\n`) });
       const { agentCommand } = await import("./agent.ts");
-      ended(await agentCommand(options, io));
+      ended(await agentCommand(options, io, undefined, undefined, deviceHost));
     });
 }
 

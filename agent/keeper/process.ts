@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import { Duplex } from "node:stream";
 
 import { AgentError } from "../contract/errors.ts";
-import type { Log } from "../contract/log.ts";
 
 /** How a process ended: with an exit code, or by a signal. */
 export type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void;
@@ -12,7 +11,7 @@ export interface HostProcess {
   readonly pid: number;
   /** A socket pair: nobody else can connect to it. The other end is descriptor 3 there. */
   readonly stream: Duplex;
-  /** Told once, when the process has ended and the kernel has closed all it held open. To be asked for in the turn it was started in. */
+  /** Told once, when the process has ended and the kernel has closed all it held open; at once when it has already. */
   onExit(listener: ExitListener): void;
   kill(signal: NodeJS.Signals): void;
 }
@@ -23,7 +22,8 @@ export interface HostProcessOptions {
   /** Options of Node, before the file. */
   readonly nodeArgs?: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly log: Log;
+  /** Told when the process cannot be started or signalled. */
+  readonly onError: (error: AgentError) => void;
 }
 
 /** What systemd says to one process only, what descriptor 3 would be taken for, what concerns the network, and what nobody else needs to know. */
@@ -35,13 +35,13 @@ export function hostEnvironment(env: HostProcessOptions["env"]): Record<string, 
 }
 
 /** Starts the process, without a shell. It writes to the same standard output and error. Throws IO when the system has no room for one more. */
-export function startHostProcess({ script, nodeArgs = [], env, log }: HostProcessOptions): HostProcess {
+export function startHostProcess({ script, nodeArgs = [], env, onError }: HostProcessOptions): HostProcess {
   const child = spawn(process.execPath, [...nodeArgs, script], {
     stdio: ["ignore", "inherit", "inherit", "pipe"],
     env: hostEnvironment(env),
   });
   child.on("error", (error) => {
-    log.error({ err: error }, "the device host's process cannot be started or signalled");
+    onError(new AgentError("IO", `the device host's process cannot be started or signalled: ${error.message}`, { cause: error }));
   });
   const { pid } = child;
   // Without room for descriptors there are not even streams, whatever the types say.
@@ -53,7 +53,8 @@ export function startHostProcess({ script, nodeArgs = [], env, log }: HostProces
     pid,
     stream,
     onExit(listener) {
-      child.once("exit", listener);
+      if (child.exitCode === null && child.signalCode === null) child.once("exit", listener);
+      else listener(child.exitCode, child.signalCode);
     },
     kill(signal) {
       child.kill(signal);

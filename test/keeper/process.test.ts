@@ -4,7 +4,8 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 
 import { hostEnvironment, startHostProcess, type HostProcess } from "../../agent/keeper/process.ts";
-import { createFakeLog } from "../helpers/fake-log.ts";
+import { eventually } from "../helpers/eventually.ts";
+import type { AgentError } from "../../agent/contract/errors.ts";
 
 const SCRIPT = join(import.meta.dirname, "host-program.mjs");
 
@@ -19,7 +20,7 @@ function start(t: Test): Started {
     script: SCRIPT,
     nodeArgs: ["--no-warnings"],
     env: { ...process.env, NOTIFY_SOCKET: "/run/notify", WATCHDOG_USEC: "1", VIRGO_TOKEN: "secret", KEPT: "yes" },
-    log: createFakeLog(),
+    onError: (error) => t.fail(error.message),
   });
   const ended = new Promise<readonly [number | null, string | null]>((resolve) => {
     host.onExit((code, signal) => resolve([code, signal]));
@@ -43,6 +44,7 @@ t.test("the process is connected by descriptor 3, and does not see what is meant
   t.equal(await heard(), "hello\n");
   host.stream.write("exit\n");
   t.strictSame(await ended, [7, null]);
+  host.onExit((code, signal) => t.strictSame([code, signal], [7, null], "also who asks later is told"));
   host.kill("SIGKILL");
 });
 
@@ -84,12 +86,15 @@ t.test("the environment is handed on but for what concerns one process only", as
   );
 });
 
-t.test("where no process can be started, that is IO", async (t) => {
+t.test("where no process can be started, that is IO, and told with the reason", async (t) => {
   const { execPath } = process;
   t.teardown(() => (process.execPath = execPath));
   process.execPath = "/nowhere/node";
-  t.throws(() => startHostProcess({ script: SCRIPT, env: {}, log: createFakeLog() }), {
+  const errors: AgentError[] = [];
+  t.throws(() => startHostProcess({ script: SCRIPT, env: {}, onError: (error) => errors.push(error) }), {
     code: "IO",
     message: /^\/nowhere\/node cannot be started/,
   });
+  await eventually(() => errors.length > 0);
+  t.match(errors, [{ code: "IO", message: /cannot be started or signalled: spawn \/nowhere\/node ENOENT/ }]);
 });
