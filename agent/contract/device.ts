@@ -1,7 +1,8 @@
 import type { z } from "zod";
 
 import type { Entity } from "./entity.ts";
-import type { Board } from "./board.ts";
+import type { Board, DigitalInput, DigitalOutputs, InputOptions, PwmOutput } from "./board.ts";
+import type { AgentError } from "./errors.ts";
 import type { Cancel, Clock } from "./clock.ts";
 import type { Eventually, Value } from "./value.ts";
 import type { Variable, VariableValue } from "./variable.ts";
@@ -35,6 +36,23 @@ export interface Device {
   close(): Eventually<void>;
 }
 
+/** Who has a port of an offered chip. */
+export interface PortOwner {
+  readonly id: string;
+  /** Told when the port can no longer be relied on, each time: the owner faults. */
+  lost(error: AgentError): void;
+}
+
+/**
+ * Lines and PWM channels that a device has and others use as if the board had them, by the id of the device: `line: "uno:13"`. What the board promises of
+ * its ports holds for these: exclusive (IN_USE names the owner), UNKNOWN for what is not there, NOT_READY while nothing can be opened.
+ */
+export interface OfferedChip {
+  openOutputs(owner: PortOwner, offsets: readonly number[], initial: readonly boolean[]): Promise<DigitalOutputs>;
+  openInput(owner: PortOwner, offset: number, options: InputOptions): Promise<DigitalInput>;
+  openPwm(owner: PortOwner, channel: number, periodNs: number): Promise<PwmOutput>;
+}
+
 /** What a driver gets to work with; nothing else of the agent is visible to it. */
 export interface DeviceContext {
   /** The name in the configuration, and the owner of every port the device opens. */
@@ -54,6 +72,8 @@ export interface DeviceContext {
    * passed since the last call are left out. Ends with the device. What `tick` throws is the device's fault.
    */
   every(periodMs: number, tick: (nowMs: number, missed: number) => void): Cancel;
+  /** Lets other devices use the chip's ports under this device's id, until it closes or cancels. Throws NOT_READY in the motion thread. */
+  offer(chip: OfferedChip): Cancel;
 }
 
 /** How long a command may stand without being repeated. */
@@ -85,6 +105,8 @@ export interface Driver<Options extends z.ZodObject = z.ZodObject> {
    * `every` is on time to a fraction of a millisecond, and the lease's end is seen even while the rest of the device host is busy.
    */
   readonly thread?: "motion";
+  /** Its devices offer a chip to others: they are opened before those. */
+  readonly offers?: true;
   /** Names of the variables the device asks its context for; those of the motion thread get no others. */
   reads?(options: z.output<Options>): readonly string[];
   /** Every port the options name, as text (`line GPIO17`): two devices on one port is an error before anything opens. */

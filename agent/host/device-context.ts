@@ -4,6 +4,7 @@ import { tickEvery } from "./ticker.ts";
 import type { Board } from "../contract/board.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
 import type { DeviceContext } from "../contract/device.ts";
+import type { Offers } from "./offers.ts";
 import type { Log } from "../contract/log.ts";
 import type { Variables } from "../contract/variable.ts";
 
@@ -17,6 +18,8 @@ export interface DeviceScopeOptions {
   readonly fault: (error: unknown) => void;
   /** Calls a device's ticks; timers of the clock when absent. */
   readonly every?: DeviceContext["every"];
+  /** Chips of other devices; none where devices cannot offer any. */
+  readonly offers?: Offers | undefined;
 }
 
 /** What one device gets to work with, for as long as it is open. */
@@ -30,8 +33,9 @@ export interface DeviceScope {
 export function createDeviceScope(options: DeviceScopeOptions): DeviceScope {
   const { id, board, clock, variables, log, fault } = options;
   const every: DeviceContext["every"] = options.every ?? ((periodMs, tick) => tickEvery(clock, periodMs, tick));
-  const scoped = createScopedBoard(board, id, fault);
+  const scoped = createScopedBoard(board, id, fault, options.offers);
   const tickers = new Set<Cancel>();
+  const offered = new Set<Cancel>();
   const unpublished = new Set<string>();
   let ended = false;
 
@@ -82,6 +86,16 @@ export function createDeviceScope(options: DeviceScopeOptions): DeviceScope {
         tickers.delete(cancel);
       };
     },
+    offer(chip) {
+      if (options.offers === undefined) throw new AgentError("NOT_READY", `${id}: devices cannot offer ports here`);
+      if (ended) throw new AgentError("NOT_READY", `${id} is closed; it cannot offer ports`);
+      const cancel = options.offers.offer(id, chip);
+      offered.add(cancel);
+      return () => {
+        cancel();
+        offered.delete(cancel);
+      };
+    },
   };
 
   return {
@@ -90,6 +104,8 @@ export function createDeviceScope(options: DeviceScopeOptions): DeviceScope {
       ended = true;
       for (const cancel of tickers) cancel();
       tickers.clear();
+      for (const cancel of offered) cancel();
+      offered.clear();
       return scoped.end();
     },
   };

@@ -1,6 +1,7 @@
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { createBinder, type Binder } from "./arguments.ts";
 import { createDeviceScope, type DeviceScope } from "./device-context.ts";
+import { chipInClaim, createOffers } from "./offers.ts";
 import { mustNotShare, specOf, type PendingSpec } from "./pending.ts";
 import { within } from "./time-limit.ts";
 import type { Board } from "../contract/board.ts";
@@ -99,6 +100,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   const targets = new Map<string, Target>();
   const scopes = new Map<string, DeviceScope>();
   const opening = new Map<string, Promise<Entry>>();
+  const offers = createOffers();
 
   function failed(spec: Entry["spec"], error: AgentError): Entry {
     log.error({ device: spec.id, driver: driverNameOf(spec), code: error.code }, `${spec.id} did not open: ${error.message}`);
@@ -153,8 +155,36 @@ export function createRegistry(options: RegistryOptions): Registry {
     }
   }
 
+  /** The motion thread's devices use its own board: a pin of another device would come through this thread. */
+  function mustReachPorts({ id, driver, options: wanted }: DeviceSpec): void {
+    if (driver.thread !== "motion") return;
+    for (const claim of driver.claims(wanted)) {
+      const chip = offeringDevice(claim);
+      if (chip !== undefined) {
+        throw new AgentError(
+          "ARGUMENT",
+          `${claim} is a port of ${chip.id}, which ${id} cannot use: a ${driver.name} needs ports of the board`,
+        );
+      }
+    }
+  }
+
+  /** 0 for what needs the board alone, 1 for what offers ports to others, which may take its time, 2 for those others. */
+  function placeOf(spec: Entry["spec"]): number {
+    if (!("driver" in spec)) return 2;
+    if (spec.driver.offers === true) return 1;
+    return spec.driver.claims(spec.options).some((claim) => offeringDevice(claim) !== undefined) ? 2 : 0;
+  }
+
+  /** The device whose port is claimed. */
+  function offeringDevice(claim: string): DeviceSpec | undefined {
+    const spec = configured.get(chipInClaim(claim) ?? "");
+    return spec !== undefined && "driver" in spec && spec.driver.offers === true ? spec : undefined;
+  }
+
   async function openResolved(spec: DeviceSpec): Promise<Entry> {
     const { id, driver } = spec;
+    mustReachPorts(spec);
     let slot: Slot | undefined;
     let early: unknown;
     const scope = createDeviceScope({
@@ -163,6 +193,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       clock,
       variables,
       log,
+      offers,
       fault(error) {
         if (slot === undefined) early ??= error;
         else supervisor.fault(slot, error);
@@ -263,7 +294,8 @@ export function createRegistry(options: RegistryOptions): Registry {
   return {
     async openAll() {
       const specs = [...configured.values()];
-      for (const spec of options.afterDeath === true ? specs.toSorted(whatMovesFirst) : specs) {
+      const inTurn = options.afterDeath === true ? specs.toSorted(whatMovesFirst) : specs;
+      for (const spec of inTurn.toSorted((one, other) => placeOf(one) - placeOf(other))) {
         const left = options.quarantine?.includes(`device ${spec.id}`) === true;
         if (left) entries.set(spec.id, failed(spec, new AgentError("NOT_READY", "left out: the device host did not survive opening it")));
         else await recover(await open(spec.id));

@@ -1,4 +1,5 @@
 import { elm327Driver } from "./elm327.ts";
+import { firmataDriver } from "./firmata.ts";
 import { lidarDriver } from "./lidar.ts";
 import { lineDeviceDriver } from "./line-device.ts";
 import { MODULE_CONTRACT, type DeviceModule } from "../../agent/contract/device.ts";
@@ -9,5 +10,5 @@ import { nmeaGpsDriver } from "./nmea-gps.ts";
 export const serial: DeviceModule = {
   name: "serial",
   contract: MODULE_CONTRACT,
-  drivers: [nmeaGpsDriver, modbusRtuDriver, lineDeviceDriver, lidarDriver, elm327Driver],
+  drivers: [nmeaGpsDriver, modbusRtuDriver, lineDeviceDriver, lidarDriver, elm327Driver, firmataDriver],
 };

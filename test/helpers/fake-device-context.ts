@@ -1,7 +1,7 @@
 import { createFakeClock, type FakeClock } from "./fake-clock.ts";
 import { tickEvery } from "../../agent/host/ticker.ts";
 import { createSimBoard, type SimBoard, type SimWorld } from "../../drivers/board/sim/sim-board.ts";
-import type { Device, DeviceContext, Driver } from "../../agent/contract/device.ts";
+import type { Device, DeviceContext, Driver, OfferedChip } from "../../agent/contract/device.ts";
 import type { Eventually, Value } from "../../agent/contract/value.ts";
 import type { Variable, VariableValue } from "../../agent/contract/variable.ts";
 
@@ -14,6 +14,8 @@ export interface FakeDeviceContext extends DeviceContext {
   /** The latest value published under each name without the device's own. */
   readonly latest: Map<string, VariableValue>;
   readonly faults: unknown[];
+  /** Chips it offers now. */
+  readonly offers: readonly OfferedChip[];
   /** Sets a variable the device may ask for. */
   setVariable(name: string, value: VariableValue): void;
 }
@@ -30,6 +32,7 @@ export function createFakeDeviceContext(options: FakeDeviceContextOptions = {}):
   const published: string[] = [];
   const latest = new Map<string, VariableValue>();
   const faults: unknown[] = [];
+  const offers: OfferedChip[] = [];
   return {
     id,
     clock,
@@ -53,6 +56,11 @@ export function createFakeDeviceContext(options: FakeDeviceContextOptions = {}):
           faults.push(error);
         }
       }),
+    offer(chip) {
+      offers.push(chip);
+      return () => offers.splice(offers.indexOf(chip), 1);
+    },
+    offers,
     setVariable(name, value) {
       const updates = (variables.get(name)?.updates ?? 0) + 1;
       variables.set(name, { name, value, unit: undefined, ageMs: 0, stale: false, source: "test", updates });

@@ -64,6 +64,7 @@ async function openRig(id: string, driver: Driver, options: Options, found: Foun
         onTick = () => undefined;
       };
     },
+    offer: () => () => undefined,
   };
   const device = await driver.open(context, driver.options.parse(options));
 
