@@ -49,3 +49,25 @@ export interface Broker {
   /** Says goodbye: availability is published as offline before. */
   close(): Promise<void>;
 }
+
+/** What happens to a message that cannot be sent now: only the newest of its topic waits, in memory; it waits on disk, in order; it is dropped. */
+export type StreamPolicy = "latest" | "queue" | "drop";
+
+export interface OutboxMessage {
+  readonly topic: string;
+  readonly payload: string | Uint8Array;
+  readonly policy: StreamPolicy;
+  /** 0 when absent; what is queued is sent with 1. */
+  readonly qos?: 0 | 1;
+  readonly retain?: boolean;
+}
+
+/**
+ * Messages to the broker that may have to wait for it. What is queued is on disk before it is sent, is sent in order, and stays until the broker has it, through every
+ * restart of either; it carries the user property `id` (MQTT 5), by which a receiver knows what comes twice.
+ */
+export interface Outbox {
+  /** Never blocks. Throws ARGUMENT for what is no topic, LIMIT for a message that is too large, FULL when too much waits for the disk. What is dropped later is counted. */
+  send(message: OutboxMessage): void;
+  figures(): Figures;
+}

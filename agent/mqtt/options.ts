@@ -1,5 +1,7 @@
 import { z } from "zod";
 
+const MIB = 1024 * 1024;
+
 /** A topic, or the beginning of one: no wildcards, no empty levels. */
 const topicSchema = z.string().regex(/^[^\s#+/]+(\/[^\s#+/]+)*$/, { error: "a topic is words with / between them, without # and +" });
 
@@ -7,6 +9,34 @@ const topicSchema = z.string().regex(/^[^\s#+/]+(\/[^\s#+/]+)*$/, { error: "a to
 const streamPolicySchema = z
   .enum(["latest", "queue", "drop"])
   .describe("latest: only the newest is sent afterwards; queue: every one is kept, on disk, and sent in order; drop: none");
+
+/** What waits on disk for the broker. */
+const outboxOptionsSchema = z.strictObject({
+  maxBytes: z
+    .int()
+    .min(8 * MIB)
+    .max(64 * 1024 * MIB)
+    .default(64 * MIB)
+    .describe("bytes on disk; beyond it the oldest eighth is dropped and counted"),
+  maxAgeS: z
+    .int()
+    .min(1)
+    .max(366 * 86_400)
+    .default(7 * 86_400)
+    .describe("older messages are dropped and counted, seconds"),
+  maxInFlight: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(10)
+    .describe("messages of the outbox sent and not acknowledged yet; others have room beside them"),
+  maxPerS: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(2000)
+    .describe("messages sent each second while it catches up: receivers and live traffic keep up with it"),
+});
 
 /** `mqtt` in the configuration. */
 export const mqttOptionsSchema = z.strictObject({
@@ -39,9 +69,17 @@ export const mqttOptionsSchema = z.strictObject({
     .describe("pause before the first attempt to connect again, milliseconds; doubled each time"),
   retryMaxMs: z.int().min(10).max(600_000).default(10_000).describe("up to this, milliseconds"),
   maxWaiting: z.int().min(1).max(65_000).default(1000).describe("messages sent and not acknowledged yet; beyond it publishing is refused"),
+  maxBacklogBytes: z
+    .int()
+    .min(65_536)
+    .max(1_073_741_824)
+    .default(8_388_608)
+    .describe("bytes written and not taken by the network yet; beyond it publishing is refused"),
   maxMessageBytes: z.int().min(256).max(16_777_216).default(1_048_576).describe("larger messages are not taken"),
+  outbox: outboxOptionsSchema.prefault({}),
 });
 
 export type MqttOptions = z.output<typeof mqttOptionsSchema>;
+export type OutboxOptions = z.output<typeof outboxOptionsSchema>;
 
 export { streamPolicySchema, topicSchema };

@@ -1,0 +1,242 @@
+import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
+import type { IClientOptions, IConnackPacket, IPublishPacket, MqttClient } from "mqtt";
+import type { BrokerMessage, PublishOptions } from "../contract/broker.ts";
+import type { MqttOptions } from "./options.ts";
+
+/** What a connection is secured with, as it was read just before. */
+export interface BrokerSecrets {
+  readonly password?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly certificate?: string | undefined;
+  readonly key?: string | undefined;
+}
+
+export interface ConnectionOptions {
+  readonly url: string;
+  readonly options: MqttOptions;
+  readonly clientId: string;
+  readonly secrets: BrokerSecrets;
+  /** Published by the broker when the connection ends without a goodbye. */
+  readonly will: { readonly topic: string; readonly payload: string };
+  /** `subscriptions`: numbers of those that it is delivered for; undefined when the broker does not say. */
+  readonly onMessage: (message: BrokerMessage, subscriptions: readonly number[] | undefined) => void;
+  /** Once, when an opened connection has ended. */
+  readonly onClose: (reason: string) => void;
+  /** Gives up opening. */
+  readonly signal: AbortSignal;
+}
+
+/** One connection to one broker, from its beginning to its end. */
+export interface BrokerConnection {
+  /** Messages with quality of service 1 that the broker lets wait for their acknowledgement. */
+  readonly receiveMaximum: number;
+  /** The largest packet the broker takes. */
+  readonly maxPacketBytes: number;
+  /** Bytes that were written and that the kernel has not taken yet. */
+  readonly backlogBytes: number;
+  /** `done` is told once: with quality of service 1 when it is acknowledged, undefined, or refused; not at all when the connection ends before. */
+  publish(topic: string, payload: string | Uint8Array, options: PublishOptions, done: (refused: AgentError | undefined) => void): void;
+  /** Rejects DENIED when the broker refuses it, IO when the connection ends before. */
+  subscribe(filter: string, number: number, qos: 0 | 1): Promise<void>;
+  unsubscribe(filter: string): void;
+  /** Says goodbye: the broker does not publish the will. */
+  end(): void;
+  /** Ends at once: the broker publishes the will. */
+  drop(): void;
+}
+
+/** MQTT 5, section 3.2.2.3.3: where the broker says nothing. */
+const MAX_RECEIVE = 65_535;
+/** MQTT 5, section 2.1.4: the largest remaining length, with the fixed header. */
+const MAX_PACKET_BYTES = 268_435_460;
+/** Beside its payload a message has a topic and properties. */
+const BYTES_BESIDE_PAYLOAD = 131_072;
+
+/** Rejects IO or DENIED, with what the broker or the network said. The library is loaded with the first one. */
+export async function openConnection(from: ConnectionOptions): Promise<BrokerConnection> {
+  const { url, options, onMessage, onClose, signal } = from;
+  const { connect } = await import("mqtt");
+  if (signal.aborted) throw new AgentError("IO", `mqtt: ${url}: given up`);
+  const client = connect(url, clientOptions(from));
+  quicken(client);
+  let reason = "ended by the broker";
+  let refused: unknown;
+  client.on("error", (error) => {
+    reason = messageOf(error);
+    refused = error;
+    client.end(true);
+  });
+  client.on("disconnect", (packet) => {
+    reason = packet.properties?.reasonString ?? `ended by the broker with reason code ${packet.reasonCode ?? 0}`;
+  });
+  const giveUp = (): void => {
+    reason = "given up";
+    client.end(true);
+  };
+  signal.addEventListener("abort", giveUp, { once: true });
+  const connack = await new Promise<IConnackPacket>((resolve, reject) => {
+    client.once("connect", resolve);
+    client.once("close", () => {
+      reject(refusedAs(url, refused, reason));
+    });
+  }).finally(() => {
+    signal.removeEventListener("abort", giveUp);
+  });
+  client.on("message", (topic, payload, packet) => {
+    onMessage(messageFrom(topic, payload, packet), subscriptionsOf(packet));
+  });
+  client.once("close", () => {
+    client.removeAllListeners("message");
+    onClose(reason);
+  });
+  return connectionOf(client, url, options, connack);
+}
+
+function clientOptions({ options, clientId, secrets, will }: ConnectionOptions): IClientOptions {
+  const { protocol, keepAliveS, connectMs, user, maxMessageBytes } = options;
+  return {
+    protocolVersion: protocol,
+    clientId,
+    // Nothing is kept for this client while it is away: an order that waited is a stale order.
+    clean: true,
+    keepalive: keepAliveS,
+    connectTimeout: connectMs,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    will: { ...will, payload: Buffer.from(will.payload), qos: 1, retain: true },
+    ...(protocol === 5 ? { properties: { maximumPacketSize: maxMessageBytes + BYTES_BESIDE_PAYLOAD } } : {}),
+    ...given({ username: user, password: secrets.password, ca: secrets.ca, cert: secrets.certificate, key: secrets.key }),
+  };
+}
+
+function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+/** Small packets are sent at once: otherwise each waits for the other side's delayed acknowledgement, 40 ms with Linux. */
+function quicken({ stream }: MqttClient): void {
+  if ("setNoDelay" in stream && typeof stream.setNoDelay === "function") stream.setNoDelay(true);
+}
+
+/** MQTT 3.1.1, section 3.2.2.3, and MQTT 5, section 2.4: the connection was refused for who we are. */
+const NOT_ALLOWED: ReadonlySet<unknown> = new Set([4, 5, 134, 135, 138]);
+/** Likewise, for the version of the protocol. */
+const WRONG_VERSION: ReadonlySet<unknown> = new Set([1, 132]);
+
+function refusedAs(url: string, refused: unknown, reason: string): AgentError {
+  const code = codeOf(refused);
+  if (NOT_ALLOWED.has(code)) {
+    return new AgentError("DENIED", `mqtt: ${url} refuses the connection: ${reason}; look at mqtt.user and mqtt.passwordFile`, {
+      cause: refused,
+    });
+  }
+  const hint = WRONG_VERSION.has(code) ? "; choose another with mqtt.protocol" : "";
+  return new AgentError("IO", `mqtt: ${url}: ${reason}${hint}`, { cause: refused });
+}
+
+function codeOf(thrown: unknown): unknown {
+  return typeof thrown === "object" && thrown !== null && "code" in thrown ? thrown.code : undefined;
+}
+
+const NO_PROPERTIES: Readonly<Record<string, string>> = Object.freeze({});
+
+function messageFrom(topic: string, payload: Uint8Array, packet: IPublishPacket): BrokerMessage {
+  const { retain, dup, qos, properties } = packet;
+  return {
+    topic,
+    payload,
+    retained: retain,
+    duplicate: dup,
+    qos,
+    responseTopic: properties?.responseTopic,
+    correlation: properties?.correlationData,
+    properties: properties?.userProperties === undefined ? NO_PROPERTIES : firstOfEach(properties.userProperties),
+  };
+}
+
+/** A property may be there several times; the first counts. */
+function firstOfEach(properties: Readonly<Record<string, string | string[]>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(properties).map(([name, value]) => [name, typeof value === "string" ? value : (value[0] ?? "")]),
+  );
+}
+
+function subscriptionsOf({ properties }: IPublishPacket): readonly number[] | undefined {
+  const numbers: number | readonly number[] | undefined = properties?.subscriptionIdentifier;
+  return typeof numbers === "number" ? [numbers] : numbers;
+}
+
+function connectionOf(
+  client: MqttClient,
+  url: string,
+  { protocol }: MqttOptions,
+  { properties: server }: IConnackPacket,
+): BrokerConnection {
+  const numbered = protocol === 5 && server?.subscriptionIdentifiersAvailable !== false;
+  return {
+    receiveMaximum: server?.receiveMaximum ?? MAX_RECEIVE,
+    maxPacketBytes: server?.maximumPacketSize ?? MAX_PACKET_BYTES,
+    get backlogBytes() {
+      return client.stream.writableLength;
+    },
+    publish(topic, payload, options, done) {
+      const { qos = 0, retain = false } = options;
+      const bytes = typeof payload === "string" ? payload : asBuffer(payload);
+      const packet = { qos, retain, ...(protocol === 5 ? { properties: propertiesOf(options) } : {}) };
+      if (qos === 0) {
+        client.publish(topic, bytes, packet);
+        done(undefined);
+        return;
+      }
+      client.publish(topic, bytes, packet, (error) => {
+        if (error == null) done(undefined);
+        // Without a code it is the connection that ended, which is told once for all.
+        else if (typeof codeOf(error) === "number") {
+          done(new AgentError("DENIED", `mqtt: ${url} refuses a message on ${topic}: ${messageOf(error)}`, { cause: error }));
+        }
+      });
+    },
+    subscribe: (filter, number, qos) =>
+      new Promise((resolve, reject) => {
+        const properties = numbered ? { properties: { subscriptionIdentifier: number } } : {};
+        client.subscribe(filter, { qos, ...properties }, (error, granted) => {
+          if (error === null && granted?.every((grant) => grant.qos < 128) !== false) resolve();
+          else if (client.connected)
+            reject(
+              new AgentError(
+                "DENIED",
+                `mqtt: ${url} refuses to deliver ${filter}: ${error === null ? "no reason given" : messageOf(error)}`,
+              ),
+            );
+          else reject(toAgentError(error));
+        });
+      }),
+    unsubscribe(filter) {
+      client.unsubscribe(filter);
+    },
+    end() {
+      client.end();
+    },
+    drop() {
+      client.end(true);
+      // It does nothing when a goodbye is under way.
+      client.stream.destroy();
+    },
+  };
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function propertiesOf({ expiryS, responseTopic, correlation, properties }: PublishOptions): NonNullable<IPublishPacket["properties"]> {
+  return given({
+    messageExpiryInterval: expiryS,
+    responseTopic,
+    correlationData: correlation === undefined ? undefined : asBuffer(correlation),
+    userProperties: properties === undefined ? undefined : { ...properties },
+  });
+}
