@@ -21,10 +21,14 @@ loadI2cBus([KERNELS, SERVO, VEHICLES]);
 const { chip } = addPwmChip(KERNELS);
 addVcan();
 
-const VEHICLE = { limits: { armStreamMs: 500, armStreamHz: 5 }, streamHz: 5 };
+const VEHICLE = { limits: { armStreamMs: 500, armStreamHz: 2 }, streamHz: 2 };
 const pca9685 = (address: number, channel: number) => ({ pca9685: { bus: 0, address, channel } });
 
-const CONFIGURATION = `keeper: { heartbeatMs: 1000 }
+/** This board's one processor may be somebody else's for a while. */
+const BOARD = "name: virtual\ni2c: { limitMs: 5000 }\n";
+
+const CONFIGURATION = `board: board.yaml
+keeper: { heartbeatMs: 1000 }
 motion: { hangMs: 5000 }
 devices:
   lamp: { driver: light, line: GPIO17 }
@@ -73,6 +77,7 @@ t.test(
   "killed and started again: what moves is safe throughout, a vehicle is braked without a gap, and nothing comes on by itself",
   async (t) => {
     const folder = mkdtempSync(join(tmpdir(), "restart-"));
+    writeFileSync(join(folder, "board.yaml"), BOARD);
     writeFileSync(join(folder, "virgo.yaml"), CONFIGURATION);
     startTrace();
     clearTrace();
@@ -96,21 +101,19 @@ t.test(
 
     const stream = startStream();
     t.teardown(() => stream.stop());
-    stream.commands = drive(0, 20);
-    for (const id of ["cart", "car"]) await until(`${id} to be armed`, () => ask("CLONE", "LEASE", "5000", `${id}.arm`) === "1");
-    stream.commands = drive(20, 0);
-    await until("the car to be driven", () => (watched.frames.at(-1)?.accelerator ?? 0) >= 5);
-    for (const call of ["lamp.on", "pump.on", "pan.angle 20", "tilt.angle 30", "winch.speed 60"])
-      ask("CLONE", "LEASE", "5000", ...call.split(" "));
-    const running = readTrace();
-    for (const [what, port] of Object.entries(PORTS)) {
-      if (what !== "winch's other input" && !what.includes("brake")) t.ok((given(running, port).at(-1) ?? 0) > 0, `${what} is driven`);
-    }
+    // Nothing else is run meanwhile: the stream has to come without a gap.
+    stream.commands = [...drive(0, 20), "cart.arm", "car.arm"];
+    const isDriven = (what: keyof typeof PORTS): boolean => (given(readTrace(), PORTS[what]).at(-1) ?? 0) > 0;
+    await until("both vehicles to be armed", () => watched.frames.length > 0 && isDriven("cart's brake"), 30_000);
+    stream.commands = [...drive(20, 0), "lamp.on", "pump.on", "pan.angle 20", "tilt.angle 30", "winch.speed 60"];
+    await until("the vehicles to be driven", () => (watched.frames.at(-1)?.accelerator ?? 0) >= 5, 30_000);
+    const driven = ["lamp", "pump", "winch's input", "winch", "pan", "tilt", "cart's accelerator"] as const;
+    for (const what of driven) await until(`${what} to be driven`, () => isDriven(what));
+    const pid = /pid:(\d+)/.exec(ask("INFO"))?.[1];
     stream.stop();
 
     clearTrace();
     const killedMs = Date.now();
-    const pid = /pid:(\d+)/.exec(ask("INFO"))?.[1];
     process.kill(Number(pid), "SIGKILL");
     await until("the device host to be there again", () => /starts:2/.test(ask("INFO")) && /state:running/.test(ask("INFO")), 60_000);
     const readyMs = Date.now();
