@@ -56,10 +56,16 @@ export function followFile({ path, clock, lookMs, onBytes, onStart, onMissing }:
   async function change(): Promise<void> {
     if (handle !== undefined) await readRest(handle);
     await leave();
-    handle = await open(path, "r");
-    const { dev, ino, size } = await handle.stat();
-    identity = `${dev}:${ino}`;
-    position = first ? size : 0;
+    const opened = await open(path, "r");
+    try {
+      const { dev, ino, size } = await opened.stat();
+      identity = `${dev}:${ino}`;
+      position = first ? size : 0;
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+    handle = opened;
     onStart();
   }
 
