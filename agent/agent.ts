@@ -15,6 +15,7 @@ import { deviceModules } from "./modules.ts";
 import { openDevices, type NodeDevices } from "./open-devices.ts";
 import { openAccess } from "./open-access.ts";
 import { openAnalytics } from "./open-analytics.ts";
+import { openMqtt } from "./open-mqtt.ts";
 import { openServices } from "./open-services.ts";
 import { openPorts } from "./ports.ts";
 import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts";
@@ -94,6 +95,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       declared: config.analytics.variables,
       defaultStaleMs: config.analytics.staleMs,
     });
+    const mqtt = await openMqtt(options, closers);
     const { devices: nodeDevices, started } = await openNodeDevices(options, journal, variables, closers);
     closers.push(() => nodeDevices.stop());
 
@@ -117,6 +119,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
         services,
         devices,
         fleet,
+        mqtt,
         listeners,
         sources: sources.map(({ source }) => source),
         analytics,
@@ -172,6 +175,8 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
       log.error({ file: listenFile, err: error, ...addresses }, "cannot write what was bound; name the agent with --host and --port");
     });
     closers.push(() => rm(listenFile, { force: true }));
+    // Whoever is on this machine is served first, and never waits for a broker.
+    mqtt?.start();
     // Nothing new is ordered and what moves is made safe before anything else is closed.
     closers.push(async () => {
       nodeDevices.stopRules();

@@ -9,6 +9,7 @@ import type { ForwardingDevices } from "./fleet/forwarding.ts";
 import type { OpenFleet } from "./fleet/nodes.ts";
 import type { DeviceReport, DevicesReport } from "./open-devices.ts";
 import type { OpenedAnalytics } from "./open-analytics.ts";
+import type { OpenedMqtt } from "./open-mqtt.ts";
 import type { Services } from "./open-services.ts";
 import type { Listener } from "./listener.ts";
 import type { Info } from "./session.ts";
@@ -29,6 +30,7 @@ export interface InfoSources {
   readonly services: Pick<Services, "figures">;
   readonly devices: Pick<ForwardingDevices, "running">;
   readonly fleet: OpenFleet;
+  readonly mqtt: OpenedMqtt | undefined;
   readonly listeners: readonly Listener[];
   readonly sources: readonly Source[];
   readonly analytics: OpenedAnalytics;
@@ -49,6 +51,7 @@ export function agentInfo(from: InfoSources): Info {
     services,
     devices,
     fleet,
+    mqtt,
     listeners,
     sources,
     analytics,
@@ -82,6 +85,7 @@ export function agentInfo(from: InfoSources): Info {
     ...others,
     ...(audit === undefined ? {} : { audit: audit.figures() }),
     fleet: fleet.figures(),
+    ...(mqtt === undefined ? {} : { mqtt: mqtt.broker.figures() }),
     load: { ...nodeLoad(devices.running) },
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
     ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),

@@ -175,7 +175,7 @@ function* boundProblems(source: YamlSource, { analytics }: RawConfig): Generator
 /** Relative files are meant from the configuration on, wherever the agent was started. */
 function withAbsoluteFiles(file: string, config: RawConfig): RawConfig {
   const folder = dirname(file);
-  const { clone, analytics, fleet, tls } = config;
+  const { clone, analytics, fleet, mqtt, tls } = config;
   return {
     ...config,
     clone: { ...clone, plugins: clone.plugins.map((plugin) => resolve(folder, plugin)) },
@@ -194,6 +194,7 @@ function withAbsoluteFiles(file: string, config: RawConfig): RawConfig {
       ...absolute(folder, fleet, ["clientConf", "cloudConf"]),
       nodes: Object.fromEntries(Object.entries(fleet.nodes).map(([name, node]) => [name, absolute(folder, node, ["tokenFile"])])),
     },
+    mqtt: mqtt && absolute(folder, mqtt, ["passwordFile", "ca", "certificate", "key"]),
     auth: absolute(folder, config.auth, ["usersFile"]),
     audit: absolute(folder, config.audit, ["file"]),
     tls: tls && absolute(folder, tls, ["certificate", "key", "ca", "revoked"]),

@@ -9,6 +9,7 @@ import { motionLimitsSchema } from "../host/motion-limits.ts";
 import { hostOptionsSchema } from "../host/options.ts";
 import { keeperSchema } from "../keeper/options.ts";
 import { linkLimitsSchema } from "../link/limits.ts";
+import { mqttOptionsSchema } from "../mqtt/options.ts";
 import { eventsOptionsSchema } from "../services/events/options.ts";
 import { filesOptionsSchema } from "../services/files/options.ts";
 import { memoryOptionsSchema } from "../services/memory/options.ts";
@@ -176,6 +177,7 @@ export const configSchema = z.strictObject({
   events: eventsOptionsSchema.prefault({}),
   queue: queueOptionsSchema.prefault({}),
   fleet: fleetOptionsSchema.prefault({}),
+  mqtt: mqttOptionsSchema.optional().describe("a broker of messages; without it there is none"),
   classic: classicSchema.prefault({}),
   auth: authOptionsSchema.prefault({}),
   tls: tlsOptionsSchema.optional(),

@@ -1,3 +1,5 @@
+import { Socket } from "node:net";
+
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import type { IClientOptions, IConnackPacket, IPublishPacket, MqttClient } from "mqtt";
 import type { BrokerMessage, PublishOptions } from "../contract/broker.ts";
@@ -118,7 +120,8 @@ function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], un
 
 /** Small packets are sent at once: otherwise each waits for the other side's delayed acknowledgement, 40 ms with Linux. */
 function quicken({ stream }: MqttClient): void {
-  if ("setNoDelay" in stream && typeof stream.setNoDelay === "function") stream.setNoDelay(true);
+  // Under a web socket there is no such thing: its library does it.
+  if (stream instanceof Socket) stream.setNoDelay(true);
 }
 
 /** MQTT 3.1.1, section 3.2.2.3, and MQTT 5, section 2.4: the connection was refused for who we are. */
@@ -192,7 +195,7 @@ function connectionOf(
         return;
       }
       client.publish(topic, bytes, packet, (error) => {
-        if (error == null) done(undefined);
+        if (!(error instanceof Error)) done(undefined);
         // Without a code it is the connection that ended, which is told once for all.
         else if (typeof codeOf(error) === "number") {
           done(new AgentError("DENIED", `mqtt: ${url} refuses a message on ${topic}: ${messageOf(error)}`, { cause: error }));

@@ -88,7 +88,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
         clientId,
         secrets: await readSecrets(),
         will: { topic: statusTopic, payload: "offline" },
-        onMessage: subscriptions.deliver,
+        onMessage: (message, numbers) => subscriptions.deliver(message, numbers),
         onClose: (reason) => lose(url, reason),
         signal: giveUp.signal,
       });

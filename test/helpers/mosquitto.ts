@@ -42,15 +42,11 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   async function start(): Promise<void> {
     const started = spawn(program as string, ["-c", file], { stdio: ["ignore", "ignore", "pipe"] });
     child = started;
-    let ended = false;
-    started.once("exit", () => {
-      ended = true;
-    });
     started.stderr.on("data", (bytes: Buffer) => {
       written = `${written}${bytes.toString()}`.slice(-65_536);
     });
     while (!(await answers(port))) {
-      if (ended) throw new Error(`mosquitto ended: ${written}`);
+      if (started.exitCode !== null) throw new Error(`mosquitto ended: ${written}`);
     }
   }
 

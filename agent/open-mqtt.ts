@@ -1,0 +1,53 @@
+import { readFile } from "node:fs/promises";
+
+import { AgentError, messageOf } from "./contract/errors.ts";
+import type { AgentConfig } from "./config/load.ts";
+import type { Broker } from "./contract/broker.ts";
+import type { Clock } from "./contract/clock.ts";
+import type { Log } from "./contract/log.ts";
+import type { BrokerSecrets } from "./mqtt/broker-connection.ts";
+import type { MqttOptions } from "./mqtt/options.ts";
+
+export interface OpenMqttOptions {
+  readonly config: AgentConfig;
+  readonly stateFolder: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The broker, and what waits for it. */
+export interface OpenedMqtt {
+  readonly broker: Broker;
+  /** Begins to connect. */
+  start(): void;
+}
+
+/** Undefined, and nothing loaded, when no broker is configured. Connects to nothing before it is started. */
+export async function openMqtt(options: OpenMqttOptions, closers: (() => unknown)[]): Promise<OpenedMqtt | undefined> {
+  const { config, clock, log } = options;
+  const { mqtt, node } = config;
+  if (mqtt === undefined) return undefined;
+  const { createBroker } = await import("./mqtt/broker.ts");
+  const broker = createBroker(mqtt, { node, clock, log, readSecrets: () => readSecrets(mqtt) });
+  closers.push(() => broker.close());
+  return { broker, start: () => broker.start() };
+}
+
+async function readSecrets({ passwordFile, ca, certificate, key }: MqttOptions): Promise<BrokerSecrets> {
+  const read = async (option: string, file: string | undefined): Promise<string | undefined> => {
+    if (file === undefined) return undefined;
+    try {
+      return await readFile(file, "utf8");
+    } catch (error) {
+      throw new AgentError("IO", `cannot read ${file}, which mqtt.${option} names: ${messageOf(error)}`, { cause: error });
+    }
+  };
+  const password = await read("passwordFile", passwordFile);
+  return {
+    // An editor ends the file with a line break.
+    password: password?.replace(/\r?\n$/, ""),
+    ca: await read("ca", ca),
+    certificate: await read("certificate", certificate),
+    key: await read("key", key),
+  };
+}
