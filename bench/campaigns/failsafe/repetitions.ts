@@ -47,6 +47,12 @@ export interface RepetitionOptions {
   readonly seed: number;
 }
 
+/** `-12.0 64, 3.1 0`: every turn from safe to unsafe and back, for people. */
+function turnsOf(changes: readonly Change[], eventMs: number): string {
+  const turns = changes.filter(({ value }, i) => (value === 0) !== (changes[i - 1]?.value === 0));
+  return turns.map(({ atMs, value }) => `${(atMs - eventMs).toFixed(1)} ${value}`).join(", ");
+}
+
 export async function measure(way: Way, { place, times, seed }: RepetitionOptions): Promise<Measurement> {
   const random = createRandom(seed);
   const ports = place.ports.filter(({ ramps }) => !(way.nothingLeft && ramps));
@@ -143,17 +149,28 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
       if (sinceMs === found.safe[i]) continue;
       again += 1;
       place.say(
-        `late, ${way.name}: ${port.name} was unsafe again, until ${((sinceMs ?? Number.NaN) - found.eventMs).toFixed(1)} ms after the event`,
+        `late, ${way.name}: ${port.name} was unsafe again; ms after the event, 0 is safe: ${turnsOf(port.changes(), found.eventMs)}`,
       );
+    }
+  }
+
+  /** An agent that does not come back, which devices of its own can keep it from on a busy machine, is ended; that is an attempt that does not count. */
+  async function onceAndRepair(running: Agent): Promise<boolean> {
+    try {
+      await once(running);
+      const goesOn = await way.repair(running);
+      lookAgain();
+      return goesOn;
+    } catch (error) {
+      noteDisturbed(error instanceof Error ? error.message : String(error));
+      return false;
     }
   }
 
   try {
     while (lateMs.length < times && disturbed <= times) {
       agent ??= await startAgent(place.folder, place.environment);
-      await once(agent);
-      const goesOn = await way.repair(agent);
-      lookAgain();
+      const goesOn = await onceAndRepair(agent);
       if (goesOn) continue;
       await agent.stop();
       agent = undefined;

@@ -9,7 +9,8 @@ import { monotonicMs } from "./changes.ts";
 import { plainEnvironment } from "../../processes.ts";
 
 const MAIN = join(import.meta.dirname, "..", "..", "..", "dist", "agent", "main.js");
-const START_LIMIT_MS = 60_000;
+/** To start, to come back, to arm: far more than each takes. */
+const LIMIT_MS = 20_000;
 const LOOK_MS = 20;
 
 /** Ports of the agent on 127.0.0.1. */
@@ -34,9 +35,9 @@ export interface Agent {
 }
 
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = monotonicMs() + START_LIMIT_MS;
+  const endMs = monotonicMs() + LIMIT_MS;
   while (!(await condition())) {
-    if (monotonicMs() > endMs) throw new Error(`${what}: not so within ${START_LIMIT_MS} ms`);
+    if (monotonicMs() > endMs) throw new Error(`${what}: not so within ${LIMIT_MS} ms`);
     await wait(LOOK_MS);
   }
 }
