@@ -68,10 +68,12 @@ export function createLinuxSerial({ clock, loadLibc, poller }: LinuxSerialParts)
       }
 
       async function openRaw(events: RawSerialEvents): Promise<RawSerialPort> {
-        const release = claims.claim(`serial ${realPath(path)}`, owner);
+        const place = realPath(path);
+        const release = claims.claim(`serial ${place}`, owner);
         try {
           const port = await openPort();
           try {
+            if (realPath(path) !== place) throw new AgentError("IO", `${path} led elsewhere while it was opened`);
             const stop = readInto(libc, poller(libc), port.fd, path, events);
             return {
               write: (bytes) => port.write(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)),
