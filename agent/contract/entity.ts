@@ -8,6 +8,8 @@ export interface EntityCall {
   readonly args?: readonly (string | number)[];
   /** The value that is set follows as one more argument. */
   readonly takesValue?: true;
+  /** Nothing that lasts: it is never repeated. */
+  readonly once?: true;
   /** States the device is in anyway when nobody drives it: then nobody has to repeat the call. */
   readonly rests?: readonly ("safe" | "off")[];
 }
@@ -109,8 +111,7 @@ export function variablesOf(entity: Entity): readonly string[] {
 
 /** What can be done with it, by what it is called: `on`, `set`. */
 export function callsOf(entity: Entity): Readonly<Record<string, EntityCall>> {
-  if (!("calls" in entity)) return {};
-  return Object.fromEntries(Object.entries(entity.calls).filter((entry): entry is [string, EntityCall] => entry[1] !== undefined));
+  return "calls" in entity ? entity.calls : {};
 }
 
 /** A configured device with its entities. */

@@ -90,8 +90,8 @@ export const motorDriver = defineDriver({
       range: [-100, 100],
       calls: { set: { fn: "speed", takesValue: true } },
     },
-    { kind: "button", key: "coast", calls: { press: { fn: "coast" } } },
-    ...(brakeInputs === undefined ? [] : [{ kind: "button", key: "brake", calls: { press: { fn: "brake" } } } as const]),
+    { kind: "button", key: "coast", calls: { press: { fn: "coast", once: true } } },
+    ...(brakeInputs === undefined ? [] : [{ kind: "button", key: "brake", calls: { press: { fn: "brake", once: true } } } as const]),
     { kind: "sensor", key: "mode", category: "diagnostic", state: { value: "mode" } },
   ],
   async open(context, options) {

@@ -86,7 +86,7 @@ export const panTiltDriver = defineDriver({
       name,
       calls: { press: { fn: "preset", args: [name] } },
     })),
-    { kind: "button", key: "detach", category: "config", calls: { press: { fn: "detach" } } },
+    { kind: "button", key: "detach", category: "config", calls: { press: { fn: "detach", once: true } } },
     { kind: "binary_sensor", key: "moving", category: "diagnostic", state: { on: "moving" }, deviceClass: "moving" },
     { kind: "binary_sensor", key: "attached", category: "diagnostic", state: { on: "attached" } },
   ],

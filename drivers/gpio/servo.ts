@@ -88,7 +88,7 @@ export const servoDriver = defineDriver({
       range,
       calls: { set: { fn: "angle", takesValue: true } },
     },
-    { kind: "button", key: "detach", category: "config", calls: { press: { fn: "detach" } } },
+    { kind: "button", key: "detach", category: "config", calls: { press: { fn: "detach", once: true } } },
     { kind: "binary_sensor", key: "moving", category: "diagnostic", state: { on: "moving" }, deviceClass: "moving" },
     { kind: "binary_sensor", key: "attached", category: "diagnostic", state: { on: "attached" } },
   ],

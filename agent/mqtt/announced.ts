@@ -1,0 +1,93 @@
+import { readFile, rename, writeFile } from "node:fs/promises";
+
+import type { Broker } from "../contract/broker.ts";
+import type { Discovery } from "./discovery.ts";
+import type { Log } from "../contract/log.ts";
+
+/** What Home Assistant was told of, by topic: platforms by the names of components. */
+type Announced = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+export interface Announcer {
+  /** Publishes what there is, and takes back what was announced in earlier runs and is not there any more. Rejects when the broker does not take it. */
+  announce(): Promise<void>;
+  /** Resolves when nothing of it is under way any more. */
+  settled(): Promise<void>;
+  readonly announcements: number;
+  readonly removals: number;
+}
+
+export interface AnnouncerOptions {
+  readonly broker: Broker;
+  /** Undefined when nothing is to be announced: then all that was is taken back. */
+  readonly discovery: Discovery | undefined;
+  /** Where it is remembered what was announced. */
+  readonly file: string;
+  readonly log: Log;
+}
+
+export function createAnnouncer({ broker, discovery, file, log }: AnnouncerOptions): Announcer {
+  const present: Announced = discovery === undefined ? {} : { [discovery.topic]: platformsOf(discovery) };
+  let remembered: Promise<Announced> | undefined;
+  let announcements = 0;
+  let removals = 0;
+  /** One after the other: a removal is two messages. */
+  let last: Promise<void> = Promise.resolve();
+
+  const publish = (topic: string, payload: string): Promise<void> => broker.publish(topic, payload, { retain: true, qos: 1 });
+
+  async function read(): Promise<Announced> {
+    try {
+      return JSON.parse(await readFile(file, "utf8")) as Announced;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT")
+        log.warn({ file, err: error }, "what was announced over MQTT cannot be read; what left the configuration stays announced");
+      return {};
+    }
+  }
+
+  async function run(): Promise<void> {
+    const before = await (remembered ??= read());
+    for (const topic of Object.keys(before)) {
+      if (topic in present) continue;
+      // Nothing retained there: the device and all its entities are forgotten.
+      await publish(topic, "");
+      removals += 1;
+    }
+    if (discovery !== undefined) await announceDevice(discovery, before[discovery.topic] ?? {});
+    if (JSON.stringify(before) === JSON.stringify(present)) return;
+    remembered = Promise.resolve(present);
+    await writeFile(`${file}.new`, `${JSON.stringify(present)}\n`);
+    await rename(`${file}.new`, file);
+  }
+
+  /** A component is forgotten when it comes with its platform alone; from then on it is left out. */
+  async function announceDevice(device: Discovery, before: Readonly<Record<string, string>>): Promise<void> {
+    const { topic, components } = device;
+    const gone = Object.entries(before).filter(([name, platform]) => components[name]?.p !== platform);
+    if (gone.length > 0) {
+      await publish(topic, device.payload(Object.fromEntries(gone)));
+      removals += gone.length;
+    }
+    await publish(topic, device.payload());
+    announcements += 1;
+  }
+
+  return {
+    announce() {
+      last = last.then(run, run);
+      return last;
+    },
+    settled: () => last.catch(() => undefined),
+    get announcements() {
+      return announcements;
+    },
+    get removals() {
+      return removals;
+    },
+  };
+}
+
+function platformsOf({ components }: Discovery): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(components).map(([name, component]) => [name, component.p]));
+}
