@@ -13,6 +13,11 @@ const MOST_THINGS = 12;
 /** A thing is the same one that was seen within this of it before, metres. */
 const SAME_M = 0.8;
 
+/** Places where something moves, each with since when that is known, milliseconds. */
+export interface Moved extends Points {
+  readonly sinceMs: Float64Array;
+}
+
 /** Rays that belong together lie no farther apart, metres. */
 const APART_M = 0.6;
 
@@ -30,7 +35,7 @@ interface Thing {
 /** Things that moved and may be out of sight now, behind what is parked. */
 export interface Remembered {
   /** The places of rays that moved, in the frame of the rear axle, neighbours one after the other. */
-  take(moved: Points, pose: Pose, nowMs: number): void;
+  take(moved: Moved, pose: Pose, nowMs: number): void;
   /** Calls `visit` with each thing that is out of sight: where it was seen last, in the frame of the rear axle, and for how long it is gone. */
   forHidden(pose: Pose, nowMs: number, visit: (x: number, y: number, ageMs: number) => void): void;
 }
@@ -40,25 +45,29 @@ export function createRemembered(): Remembered {
 
   const isKnown = (thing: Thing, nowMs: number): boolean => nowMs - thing.seenMs <= OLD_MS;
 
-  function see(x: number, y: number, nowMs: number): void {
+  function see(x: number, y: number, sinceMs: number, nowMs: number): void {
     const known = things.find((thing) => isKnown(thing, nowMs) && Math.hypot(thing.x - x, thing.y - y) < SAME_M);
     const thing = known ?? things.find((other) => !isKnown(other, nowMs));
     if (thing === undefined) return;
-    if (known === undefined) thing.bornMs = nowMs;
+    thing.bornMs = known === undefined ? sinceMs : Math.min(thing.bornMs, sinceMs);
     thing.x = x;
     thing.y = y;
     thing.seenMs = nowMs;
   }
 
   /** The middle of the rays `from` up to, not including, `to`, as a place that stays. */
-  function seeGroup(moved: Points, from: number, to: number, pose: Pose, nowMs: number): void {
+  function seeGroup(moved: Moved, from: number, to: number, pose: Pose, nowMs: number): void {
     let x = 0;
     let y = 0;
+    let sinceMs = nowMs;
     for (let i = from; i < to; i++) {
       x += (moved.x[i] as number) / (to - from);
       y += (moved.y[i] as number) / (to - from);
+      sinceMs = Math.min(sinceMs, moved.sinceMs[i] as number);
     }
-    see(pose.x + x * Math.cos(pose.yaw) - y * Math.sin(pose.yaw), pose.y + x * Math.sin(pose.yaw) + y * Math.cos(pose.yaw), nowMs);
+    const cos = Math.cos(pose.yaw);
+    const sin = Math.sin(pose.yaw);
+    see(pose.x + x * cos - y * sin, pose.y + x * sin + y * cos, sinceMs, nowMs);
   }
 
   return {

@@ -1,8 +1,8 @@
 import { createMoving, SIDE_DEG } from "./moving.ts";
-import { createRemembered } from "./remembered.ts";
+import { createRemembered, type Moved } from "./remembered.ts";
 import { RAYS } from "./sight.ts";
 import { yieldingSpeed } from "./speed.ts";
-import type { Outline, Points } from "./arc.ts";
+import type { Outline } from "./arc.ts";
 import type { DrivingOptions } from "./options.ts";
 
 const DEG = Math.PI / 180;
@@ -24,7 +24,7 @@ export function createYielding(options: DrivingOptions, outline: Outline): Yield
   const { sensor, limits } = options;
   const moving = createMoving(options);
   const remembered = createRemembered();
-  const moved: Points = { x: new Float64Array(RAYS), y: new Float64Array(RAYS), count: 0 };
+  const moved: Moved = { x: new Float64Array(RAYS), y: new Float64Array(RAYS), sinceMs: new Float64Array(RAYS), count: 0 };
   const stopping = {
     obstacleMps: limits.obstacleMps,
     brakingMps2: limits.emergencyMps2,
@@ -69,6 +69,7 @@ export function createYielding(options: DrivingOptions, outline: Outline): Yield
         if (!moving.has(ray, nowMs)) continue;
         moved.x[moved.count] = sensor.forwardM + (ranges[ray] as number) * Math.cos(deg * DEG);
         moved.y[moved.count] = (ranges[ray] as number) * Math.sin(deg * DEG);
+        moved.sinceMs[moved.count] = moving.sinceMs(ray);
         moved.count += 1;
       }
       remembered.take(moved, moving.pose, nowMs);

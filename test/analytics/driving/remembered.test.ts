@@ -1,12 +1,17 @@
 import t from "tap";
 
-import type { Points } from "../../../analytics/driving/arc.ts";
-import { createRemembered, type Pose, type Remembered } from "../../../analytics/driving/remembered.ts";
+import { createRemembered, type Moved, type Pose, type Remembered } from "../../../analytics/driving/remembered.ts";
 
 const HERE: Pose = { x: 0, y: 0, yaw: 0 };
 
-function pointsOf(...places: readonly (readonly [number, number])[]): Points {
-  return { x: Float64Array.from(places, ([x]) => x), y: Float64Array.from(places, ([, y]) => y), count: places.length };
+/** Places that are known to move since a time; just now, where none is given. */
+function pointsOf(...places: readonly (readonly [number, number, number?])[]): Moved {
+  return {
+    x: Float64Array.from(places, ([x]) => x),
+    y: Float64Array.from(places, ([, y]) => y),
+    sinceMs: Float64Array.from(places, ([, , sinceMs = Infinity]) => sinceMs),
+    count: places.length,
+  };
 }
 
 function hidden(remembered: Remembered, pose: Pose, nowMs: number): { x: number; y: number; ageMs: number }[] {
@@ -53,5 +58,15 @@ t.test("it follows what moves, and keeps a dozen things", (t) => {
   t.ok(Math.abs(hidden(remembered, HERE, 1100)[0]!.y - 1) < 1e-9);
   const crowd = seen(...Array.from({ length: 20 }, (_, i) => [i, i % 2 === 0 ? 3 : -3] as const));
   t.equal(hidden(crowd, HERE, 300).length, 12);
+  t.end();
+});
+
+t.test("a glance is not remembered unless it tells of the time before", (t) => {
+  const glance = createRemembered();
+  glance.take(pointsOf([5, 2]), HERE, 1000);
+  t.strictSame(hidden(glance, HERE, 1200), []);
+  const telling = createRemembered();
+  telling.take(pointsOf([5, 2, 500]), HERE, 1000);
+  t.strictSame(hidden(telling, HERE, 1200), [{ x: 5, y: 2, ageMs: 200 }]);
   t.end();
 });
