@@ -1,5 +1,6 @@
 import { messageOf, toAgentError } from "./contract/errors.ts";
 import { createDeviceScope } from "./host/device-context.ts";
+import { chipInClaim, createOffers, type Offers } from "./host/offers.ts";
 import { within } from "./host/time-limit.ts";
 import type { Board } from "./contract/board.ts";
 import type { Clock } from "./contract/clock.ts";
@@ -129,8 +130,8 @@ function chipOf(claim: string): readonly I2cRef[] {
 
 /**
  * Takes every device to its safe state from outside, whoever left it as it is: each is opened afresh by its driver, which begins in the safe state, and told
- * to go there. All at the same time, what moves first; one that fails or hangs keeps nobody waiting. The ports stay held until the report's `handOver` or
- * `release`.
+ * to go there. All at the same time, what moves first; only a device on another one's ports waits for that. One that fails or hangs keeps nobody else waiting.
+ * The ports stay held until the report's `handOver` or `release`.
  * Devices with `onLoss: hold` are left alone, so is what only measures; disabled ones are not mentioned. Never rejects.
  */
 export async function writeSafeStates(options: SafeStateOptions): Promise<SafeReport> {
@@ -139,6 +140,9 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
   const specs = options.specs.filter(({ policy }) => policy.enabled).toSorted(whatMovesFirst);
   const opened = new Set<OpenedDevice>();
   const driven = new Map<string, VariableValue>();
+  const offers = createOffers();
+  /** The devices whose ports others use, while they are on their way. */
+  const offering = new Map<string, Promise<DeviceSafety>>();
   let board: Board | undefined;
 
   function report(id: string, outcome: DeviceSafety["outcome"], reason?: string): DeviceSafety {
@@ -155,7 +159,7 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
     if (spec.policy.onLoss === "hold") return report(id, "left", "onLoss: hold");
     if (spec.driver.actuates === false) return report(id, "left", MEASURES);
     try {
-      const device = createOpenedDevice(spec, on, options, driven);
+      const device = createOpenedDevice(spec, on, options, driven, offers);
       opened.add(device);
       const moves = await within(clock, limitMs, `${id}: making it safe`, device.makeSafe());
       return moves ? report(id, "safe") : report(id, "left", MEASURES);
@@ -164,11 +168,18 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
     }
   }
 
+  /** A device on the ports of another one has to wait for that. */
+  async function makeSafeInTurn(on: Board, spec: DeviceSpec): Promise<DeviceSafety> {
+    await Promise.all(spec.driver.claims(spec.options).map((claim) => offering.get(chipInClaim(claim) ?? "")));
+    return makeSafe(on, spec);
+  }
+
   async function openAndWrite(): Promise<readonly DeviceSafety[]> {
     try {
       const fresh = await within(clock, BOARD_MS, "opening the board", options.openBoard());
       board = fresh;
-      return await Promise.all(specs.map((spec) => makeSafe(fresh, spec)));
+      for (const spec of specs) if (spec.driver.offers === true) offering.set(spec.id, makeSafe(fresh, spec));
+      return await Promise.all(specs.map((spec) => offering.get(spec.id) ?? makeSafeInTurn(fresh, spec)));
     } catch (thrown) {
       return specs.map(({ id }) => failure(id, thrown));
     }
@@ -223,6 +234,7 @@ function createOpenedDevice(
   board: Board,
   { clock, log, variables: known }: SafeStateOptions,
   driven: Map<string, VariableValue>,
+  offers: Offers,
 ): OpenedDevice {
   const variables: Pick<Variables, "get" | "set"> = {
     get: (name) => known?.get(name),
@@ -236,7 +248,7 @@ function createOpenedDevice(
     faults.push(error);
     log.warn({ device: id }, `${id}: ${messageOf(error)}`);
   }
-  const scope = createDeviceScope({ id, board, clock, variables, log, fault });
+  const scope = createDeviceScope({ id, board, clock, variables, log, fault, offers });
   let closeDevice: (() => unknown) | undefined;
 
   async function close(): Promise<void> {
@@ -256,8 +268,8 @@ function createOpenedDevice(
     async makeSafe() {
       const device = await driver.open(scope.context, options);
       closeDevice = () => device.close();
-      if (device.failsafe === undefined) await close();
-      else await device.failsafe("safe");
+      if (device.failsafe !== undefined) await device.failsafe("safe");
+      else if (driver.offers !== true) await close();
       if (faults.length > 0) throw faults[0];
       return device.failsafe !== undefined;
     },

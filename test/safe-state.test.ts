@@ -14,7 +14,9 @@ import {
   type DeviceSpec,
 } from "../agent/contract/device.ts";
 import { i2cText } from "../agent/contract/i2c.ts";
+import { createSimArduino } from "../drivers/board/sim/instruments/firmata.ts";
 import { gpio } from "../drivers/gpio/index.ts";
+import { serial } from "../drivers/serial/index.ts";
 import { lineRef, type Board } from "../agent/contract/board.ts";
 import { safetyText } from "../agent/keeper/safe-report.ts";
 import { createFakeClock, settled, type FakeClock } from "./helpers/fake-clock.ts";
@@ -24,7 +26,7 @@ import { pinTrace } from "./helpers/fake-device-context.ts";
 const POLICY: DevicePolicy = { enabled: true, onLoss: "safe", onExit: "safe", exclusive: false, callMs: 1000 };
 
 function spec(id: string, name: string, options: Record<string, unknown>, policy: Partial<DevicePolicy> = {}): DeviceSpec {
-  const driver = gpio.drivers.find((candidate) => candidate.name === name);
+  const driver = [...gpio.drivers, ...serial.drivers].find((candidate) => candidate.name === name);
   if (driver === undefined) throw new Error(`no driver ${name}`);
   return { id, driver, options: driver.options.parse(options), policy: { ...POLICY, ...policy } };
 }
@@ -459,4 +461,28 @@ t.test("whichever operation fails, only its own device is not safe, and every po
     }
   }
   t.equal(swept, 7);
+});
+
+t.test("a device on another one's pins is made safe once these can be reached; the others do not wait for it", async (t) => {
+  const path = "/dev/serial/by-id/usb-uno";
+  const on = scene(t, [
+    spec("lamp", "light", { line: "uno:13", safe: 100 }),
+    spec("uno", "firmata", { path }),
+    spec("fan", "relay", { line: "GPIO27" }),
+  ]);
+  const arduino = createSimArduino(300);
+  on.board.world.serial(path).attach(arduino);
+  const writing = writeSafeStates(on);
+  for (let ms = 0; ms < 1000; ms += 10) await on.clock.advance(10);
+  const report = await writing;
+  t.match(report.devices, [
+    { id: "lamp", outcome: "safe", tookMs: 300 },
+    { id: "uno", outcome: "left" },
+    { id: "fan", outcome: "safe", tookMs: 0 },
+  ]);
+  t.match(arduino.pin(13), { mode: "output", level: true });
+  const released = report.release();
+  for (let ms = 0; ms < 1000; ms += 10) await on.clock.advance(10);
+  await released;
+  t.same(on.board.world.claimed(), []);
 });
