@@ -85,7 +85,7 @@ export function agentInfo(from: InfoSources): Info {
     ...others,
     ...(audit === undefined ? {} : { audit: audit.figures() }),
     fleet: fleet.figures(),
-    ...(mqtt === undefined ? {} : { mqtt: mqtt.broker.figures() }),
+    ...(mqtt === undefined ? {} : { mqtt: mqtt.broker.figures(), outbox: mqtt.outbox.figures() }),
     load: { ...nodeLoad(devices.running) },
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
     ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),

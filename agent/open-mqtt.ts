@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 
 import { AgentError, messageOf } from "./contract/errors.ts";
 import type { AgentConfig } from "./config/load.ts";
-import type { Broker } from "./contract/broker.ts";
+import type { Broker, Outbox } from "./contract/broker.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Log } from "./contract/log.ts";
 import type { BrokerSecrets } from "./mqtt/broker-connection.ts";
@@ -18,19 +19,30 @@ export interface OpenMqttOptions {
 /** The broker, and what waits for it. */
 export interface OpenedMqtt {
   readonly broker: Broker;
+  readonly outbox: Outbox;
   /** Begins to connect. */
   start(): void;
 }
 
 /** Undefined, and nothing loaded, when no broker is configured. Connects to nothing before it is started. */
 export async function openMqtt(options: OpenMqttOptions, closers: (() => unknown)[]): Promise<OpenedMqtt | undefined> {
-  const { config, clock, log } = options;
+  const { config, stateFolder, clock, log } = options;
   const { mqtt, node } = config;
   if (mqtt === undefined) return undefined;
-  const { createBroker } = await import("./mqtt/broker.ts");
+  const [{ createBroker }, { createOutbox }] = await Promise.all([import("./mqtt/broker.ts"), import("./mqtt/outbox.ts")]);
   const broker = createBroker(mqtt, { node, clock, log, readSecrets: () => readSecrets(mqtt) });
   closers.push(() => broker.close());
-  return { broker, start: () => broker.start() };
+  const { outbox: outboxOptions, maxMessageBytes } = mqtt;
+  const outbox = createOutbox({ folder: join(stateFolder, "outbox"), options: outboxOptions, maxMessageBytes, broker, clock, log });
+  closers.push(() => outbox.close());
+  return {
+    broker,
+    outbox,
+    start() {
+      outbox.start();
+      broker.start();
+    },
+  };
 }
 
 async function readSecrets({ passwordFile, ca, certificate, key }: MqttOptions): Promise<BrokerSecrets> {

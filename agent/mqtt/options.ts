@@ -1,5 +1,7 @@
 import { z } from "zod";
 
+import { faceOptionsSchema } from "./face-options.ts";
+
 const MIB = 1024 * 1024;
 
 /** A topic, or the beginning of one: no wildcards, no empty levels. */
@@ -24,11 +26,12 @@ const outboxOptionsSchema = z.strictObject({
     .max(366 * 86_400)
     .default(7 * 86_400)
     .describe("older messages are dropped and counted, seconds"),
+  maxTopics: z.int().min(1).max(1_000_000).default(10_000).describe("topics whose newest message waits in memory"),
   maxInFlight: z
     .int()
     .min(1)
     .max(1000)
-    .default(10)
+    .default(50)
     .describe("messages of the outbox sent and not acknowledged yet; others have room beside them"),
   maxPerS: z
     .int()
@@ -76,6 +79,7 @@ export const mqttOptionsSchema = z.strictObject({
     .default(8_388_608)
     .describe("bytes written and not taken by the network yet; beyond it publishing is refused"),
   maxMessageBytes: z.int().min(256).max(16_777_216).default(1_048_576).describe("larger messages are not taken"),
+  devices: faceOptionsSchema.prefault({}),
   outbox: outboxOptionsSchema.prefault({}),
 });
 
