@@ -170,7 +170,7 @@ export async function writeSafeStates(options: SafeStateOptions): Promise<SafeRe
 
   /** A device on the ports of another one has to wait for that. */
   async function makeSafeInTurn(on: Board, spec: DeviceSpec): Promise<DeviceSafety> {
-    await Promise.all(spec.driver.claims(spec.options).map((claim) => offering.get(chipInClaim(claim) ?? "")));
+    await Promise.all(spec.driver.claims(spec.options).flatMap((claim) => offering.get(chipInClaim(claim) ?? "") ?? []));
     return makeSafe(on, spec);
   }
 
