@@ -15,6 +15,7 @@ import { deviceModules } from "./modules.ts";
 import { openDevices, type NodeDevices } from "./open-devices.ts";
 import { openAccess } from "./open-access.ts";
 import { openAnalytics } from "./open-analytics.ts";
+import { openFace } from "./open-face.ts";
 import { openMqtt } from "./open-mqtt.ts";
 import { openServices } from "./open-services.ts";
 import { openPorts } from "./ports.ts";
@@ -101,6 +102,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
     const { fleet, devices } = await openNodes(options, nodeDevices, closers);
     const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices, fleet, closers });
+    await openFace(options, { mqtt, service: services.clone, nodeDevices, variables, journal }, closers);
     const analytics = await openAnalytics(options, variables, closers);
     const sources = await startSources(options, variables, closers);
 

@@ -1,5 +1,6 @@
 import { buttonDriver } from "./button.ts";
 import { compassDriver } from "./compass.ts";
+import { coverDriver } from "./cover.ts";
 import { dimmerDriver } from "./dimmer.ts";
 import { expanderDriver } from "./expander.ts";
 import { ina219Driver } from "./ina219.ts";
@@ -29,5 +30,6 @@ export const gpio: DeviceModule = {
     expanderDriver,
     ina219Driver,
     compassDriver,
+    coverDriver,
   ],
 };
