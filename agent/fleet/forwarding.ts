@@ -120,7 +120,7 @@ function routeOf(args: readonly ByteString[]): Route | undefined {
 
 function optionAt(args: readonly ByteString[], at: number): string | undefined {
   const word = args[at]?.toUpperCase();
-  return word === "NODE" || word === "LEASE" || word === "DEADLINE" || word === "PRIORITY" || word === "SEQ" ? word : undefined;
+  return word === "NODE" || word === "LEASE" || word === "DEADLINE" || word === "PRIORITY" || word === "SEQ" || word === "TOKEN" ? word : undefined;
 }
 
 /** Undefined for what is none: whoever does it answers that. */

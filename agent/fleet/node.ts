@@ -177,7 +177,7 @@ function keyOf({ verb, args }: Request): string {
   return dot < 0 ? fn : fn.slice(0, dot);
 }
 
-const CLONE_OPTIONS: ReadonlySet<string> = new Set(["NODE", "LEASE", "DEADLINE", "PRIORITY", "SEQ"]);
+const CLONE_OPTIONS: ReadonlySet<string> = new Set(["NODE", "LEASE", "DEADLINE", "PRIORITY", "SEQ", "TOKEN"]);
 
 /** A byte string is text as long as it is ASCII. */
 function wordOf(arg: string): Word {

@@ -8,6 +8,7 @@ export interface CloneOptions {
   deadlineMs: number | undefined;
   priority: number | undefined;
   seq: number | undefined;
+  token: string | undefined;
   /** Index of the function. */
   at: number;
 }
@@ -22,16 +23,25 @@ const NUMERIC_OPTIONS: ReadonlyMap<
   ["SEQ", { key: "seq", min: 0, max: Number.MAX_SAFE_INTEGER }],
 ]);
 
-/** Reads `[NODE id] [LEASE ms] [DEADLINE ms] [PRIORITY n] [SEQ n]` in any order. Throws ARGUMENT naming the option, the value and the range. */
+/** Reads `[NODE id] [LEASE ms] [DEADLINE ms] [PRIORITY n] [SEQ n] [TOKEN token]` in any order. Throws ARGUMENT naming the option, the value and the range. */
 export function parseCloneOptions(args: readonly ByteString[]): CloneOptions {
-  const options: CloneOptions = { node: undefined, leaseMs: undefined, deadlineMs: undefined, priority: undefined, seq: undefined, at: 0 };
+  const options: CloneOptions = {
+    node: undefined,
+    leaseMs: undefined,
+    deadlineMs: undefined,
+    priority: undefined,
+    seq: undefined,
+    token: undefined,
+    at: 0,
+  };
   for (;;) {
     const word = args[options.at]?.toUpperCase() ?? "";
     const numeric = NUMERIC_OPTIONS.get(word);
-    if (numeric === undefined && word !== "NODE") return options;
+    if (numeric === undefined && word !== "NODE" && word !== "TOKEN") return options;
     const text = args[options.at + 1];
     if (text === undefined) throw new AgentError("ARGUMENT", `${word} needs a value`);
-    if (numeric === undefined) options.node = text;
+    if (word === "TOKEN") options.token = text;
+    else if (numeric === undefined) options.node = text;
     else {
       const number = Number(text);
       if (!/^\d{1,16}$/.test(text) || number < numeric.min || number > numeric.max) {

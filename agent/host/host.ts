@@ -11,7 +11,7 @@ import {
   type Service,
 } from "../contract/request.ts";
 import { isPending, type Eventually, type Value } from "../contract/value.ts";
-import { parseCloneOptions } from "./clone-options.ts";
+import { parseCloneOptions, type CloneOptions } from "./clone-options.ts";
 import { describe, summaryOf, type View } from "./describe.ts";
 import { createModuleVerbs } from "./module-verbs.ts";
 import { DEVICE_VERBS, HOST_VERBS } from "./verb-docs.ts";
@@ -26,6 +26,7 @@ import type { Journal } from "../contract/journal.ts";
 import type { Log } from "../contract/log.ts";
 import type { Variables } from "../contract/variable.ts";
 import type { PendingSpec } from "./pending.ts";
+import type { Order } from "./supervisor-slot.ts";
 
 export interface HostOptions {
   /** The node's name, for `CLONE NODE`. */
@@ -68,6 +69,14 @@ export interface Host extends Service {
   stop(): Promise<void>;
 }
 
+/** How a call was asked for. */
+interface Terms {
+  readonly priority: number;
+  readonly leaseMs?: number | undefined;
+  readonly seq?: number | undefined;
+  readonly token?: string | undefined;
+}
+
 /** What RESET of a device is called in permits. */
 function resetOf(id: string): string {
   return `${id}.reset`;
@@ -98,41 +107,44 @@ export async function openHost(options: HostOptions): Promise<Host> {
     const first = args[0];
     if (first === undefined) throw new AgentError("ARGUMENT", "CLONE needs a function, for example CLONE lamp.on; DEVICES lists them");
     const direct = registry.target(first);
-    if (direct !== undefined) return call(direct, args, 1, caller, caller.priority, undefined, undefined);
+    if (direct !== undefined) return call(direct, args, 1, caller, { priority: caller.priority });
     const options = parseCloneOptions(args);
     if (options.node !== undefined && options.node !== node && options.node.toUpperCase() !== "ANY") {
       throw new AgentError("UNKNOWN", `no node ${options.node} is known here; this is ${node}`);
     }
-    const priority = options.priority ?? caller.priority;
-    const highest = caller.maxPriority ?? caller.priority;
-    if (priority > highest)
-      throw new AgentError("DENIED", `priority ${priority} is above ${highest}, the highest ${caller.name} may ask for`);
+    const terms = { ...options, priority: priorityOf(options, caller) };
     const { target, from } = targetAt(args, options.at, caller);
-    const reply = call(target, args, from, caller, priority, options.leaseMs, options.seq);
+    const reply = call(target, args, from, caller, terms);
     if (options.deadlineMs === undefined || !isPending(reply)) return reply;
     return within(options.deadlineMs, args[options.at] ?? "", reply);
   }
 
-  function call(
-    target: Target,
-    words: readonly ByteString[],
-    from: number,
-    caller: Caller,
-    priority: number,
-    leaseMs: number | undefined,
-    seq: number | undefined,
-  ): Eventually<Reply> {
+  function call(target: Target, words: readonly ByteString[], from: number, caller: Caller, terms: Terms): Eventually<Reply> {
     if (caller.permits !== undefined) mustMay(caller, `${target.slot.id}.${target.name}`);
     const args = target.bind(words, from);
     if (target.fn.effect === "read") return supervisor.read(target.slot, target.fn, args);
     const name = words.length > from ? `${target.name}(${shown(target.fn, words.slice(from)).join(",")})` : target.name;
-    return supervisor.actuate(target.slot, name, target.fn, args, {
-      caller: caller.name,
-      priority,
-      leaseMs,
-      seq,
-      cause: caller.cause ?? 0,
-    });
+    return supervisor.actuate(target.slot, name, target.fn, args, orderOf(caller, terms));
+  }
+
+  function orderOf(caller: Caller, { priority, leaseMs, seq, token }: Terms): Order {
+    return { caller: caller.name, priority, leaseMs, seq, token, cause: caller.cause ?? 0 };
+  }
+
+  function priorityOf(options: CloneOptions, caller: Caller): number {
+    const priority = options.priority ?? caller.priority;
+    const highest = caller.maxPriority ?? caller.priority;
+    if (priority <= highest) return priority;
+    throw new AgentError("DENIED", `priority ${priority} is above ${highest}, the highest ${caller.name} may ask for`);
+  }
+
+  /** `CLAIM [LEASE ms] [PRIORITY n] device`: for orders that come from far away, and may come late. */
+  function claim(args: readonly ByteString[], caller: Caller): Reply {
+    const options = parseCloneOptions(args);
+    const priority = priorityOf(options, caller);
+    const { spec, slot } = needEntry(args.slice(options.at), "CLAIM", caller);
+    if (slot !== undefined) return supervisor.claim(slot, orderOf(caller, { priority, leaseMs: options.leaseMs }));
+    throw new AgentError("NOT_READY", `${spec.id} is not open; DEVICES says why`);
   }
 
   /** What the journal, the audit log and errors may show of the arguments: everything but parameters with `.meta({ secret: true })`. */
@@ -234,6 +246,8 @@ export async function openHost(options: HostOptions): Promise<Host> {
     switch (request.verb) {
       case "CLONE":
         return clone(request.args, caller);
+      case "CLAIM":
+        return claim(request.args, caller);
       case "DEVICES":
         return valueReply(visible(caller).map((entry) => withUsable(summaryOf(entry, view), caller)));
       case "DESCRIBE":

@@ -1,4 +1,5 @@
 import { AgentError } from "../contract/errors.ts";
+import { tokenRefusal } from "./claim.ts";
 import { keepsOut } from "./lease.ts";
 import type { MutableSlot, Order } from "./supervisor-slot.ts";
 
@@ -19,6 +20,10 @@ export function refusalOf(gate: Gate, slot: MutableSlot, order: Order, nowMs: nu
   }
   if (slot.fault !== undefined) {
     return new AgentError("FAULTED", `${slot.id} is faulted: ${slot.fault.message}; RESET ${slot.id} clears it`, { cause: slot.fault });
+  }
+  if (order.token !== undefined) {
+    const late = tokenRefusal(slot.id, slot.claim, order.caller, order.token, nowMs);
+    if (late !== undefined) return late;
   }
   const { holder, priority, untilMs } = slot.current;
   if (keepsOut(slot.current, order.caller, order.priority, slot.policy.exclusive, nowMs)) {

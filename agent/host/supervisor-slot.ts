@@ -1,3 +1,4 @@
+import { NO_CLAIM, type Claim } from "./claim.ts";
 import { NO_LEASE, type Lease } from "./lease.ts";
 import type { AgentError } from "../contract/errors.ts";
 import type { Device, DevicePolicy, LeaseRange } from "../contract/device.ts";
@@ -28,6 +29,8 @@ export interface Order {
   readonly leaseMs: number | undefined;
   /** Rises with every command of a stream; one that is not newer than the last is refused STALE. */
   readonly seq: number | undefined;
+  /** Of the claim it is given under; one that was not given last is refused STALE. Undefined for an order that needs none. */
+  readonly token: string | undefined;
   readonly cause: EventId;
 }
 
@@ -48,6 +51,7 @@ export interface MutableSlot extends Supervised {
   /** A call or a failsafe in progress; later calls wait for it. */
   pending: Promise<unknown> | undefined;
   waiting: number;
+  claim: Readonly<Claim>;
   seqCaller: string;
   seq: number;
   /** It is being closed: nothing actuates it any more, and what a call of before still reports is no fault. */
@@ -65,6 +69,7 @@ export function createSlot(supervised: Supervised): MutableSlot {
     abort: new AbortController(),
     pending: undefined,
     waiting: 0,
+    claim: NO_CLAIM,
     seqCaller: "",
     seq: -Infinity,
     ending: false,

@@ -1,6 +1,7 @@
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
 import { errorReply, OK, PRIORITY, valueReply, type EventId, type Reply } from "../contract/request.ts";
 import { isPending, type Eventually, type Value } from "../contract/value.ts";
+import { claimRefusal, createClaims } from "./claim.ts";
 import { isLive, leaseLengthMs, NO_LEASE, type Lease } from "./lease.ts";
 import { isRefusal, refusalOf } from "./supervisor-refusal.ts";
 import { createSlot, type Arguments, type MutableSlot, type Order, type Slot, type Supervised } from "./supervisor-slot.ts";
@@ -19,6 +20,11 @@ export interface Supervisor {
   adopt(supervised: Supervised): Slot;
   /** Calls an actuating function on behalf of `order`, if it may; restarts the lease. `name` is what the journal and errors call it: `beam(low)`. */
   actuate(slot: Slot, name: string, fn: DeviceFunction, args: Arguments, order: Order): Eventually<Reply>;
+  /**
+   * Gives the device to `order.caller` for one lease, against those that claim it as well; orders under the claim renew it. Answers its token and length. What is
+   * ordered without any token is not kept out by it. Throws LIMIT for a lease outside of the device's range.
+   */
+  claim(slot: Slot, order: Order): Reply;
   /** Calls a reading function: always, also while faulted. */
   read(slot: Slot, fn: DeviceFunction, args: Arguments): Eventually<Reply>;
   /** Takes one device to its safe state, whatever it does; what goes wrong with that is its fault. Never rejects. */
@@ -51,9 +57,12 @@ export interface SupervisorOptions {
   readonly clock: Clock;
   readonly journal: Journal;
   readonly log: Log;
+  /** What the tokens of this process begin with; random when absent. */
+  readonly run?: string;
 }
 
-export function createSupervisor({ clock, journal, log }: SupervisorOptions): Supervisor {
+export function createSupervisor({ clock, journal, log, run }: SupervisorOptions): Supervisor {
+  const newClaim = createClaims(run);
   const slots: MutableSlot[] = [];
   /** What keeps everything from actuating. */
   const gate: { closed: string | undefined; eStoppedBy: string | undefined } = { closed: undefined, eStoppedBy: undefined };
@@ -174,6 +183,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
 
   function grant(slot: MutableSlot, order: Order, untilMs: number, nowMs: number): void {
     setLease(slot, { holder: order.caller, priority: order.priority, untilMs });
+    if (order.token !== undefined && untilMs > slot.claim.untilMs) slot.claim = { ...slot.claim, untilMs };
     sweepBy(untilMs, nowMs);
   }
 
@@ -224,11 +234,25 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
     return actuate(slot, name, fn, args, order);
   }
 
+  /** Throws LIMIT. */
+  function lengthOf(slot: MutableSlot, order: Order): number {
+    return leaseLengthMs(slot.id, order.leaseMs, slot.policy.leaseMs ?? slot.lease.defaultMs, slot.lease);
+  }
+
+  function claim(slot: MutableSlot, order: Order): Reply {
+    const nowMs = clock.monotonicMs();
+    const refusal = refusalOf(gate, slot, order, nowMs) ?? claimRefusal(slot.id, slot.claim, order, slot.policy.exclusive, nowMs);
+    if (refusal !== undefined) return refuse(slot, "claim", order, refusal);
+    const leaseMs = lengthOf(slot, order);
+    slot.claim = newClaim(slot.claim, order, nowMs + leaseMs, nowMs);
+    return valueReply({ token: slot.claim.token, leaseMs });
+  }
+
   function perform(slot: MutableSlot, name: string, fn: DeviceFunction, args: Arguments, order: Order, nowMs: number): Eventually<Reply> {
     let untilMs: number;
     let result: Eventually<Value>;
     try {
-      untilMs = nowMs + leaseLengthMs(slot.id, order.leaseMs, slot.policy.leaseMs ?? slot.lease.defaultMs, slot.lease);
+      untilMs = nowMs + lengthOf(slot, order);
       result = fn.call(args, slot.abort.signal);
     } catch (thrown) {
       return failed(slot, name, order, thrown);
@@ -283,6 +307,7 @@ export function createSupervisor({ clock, journal, log }: SupervisorOptions): Su
       return slot;
     },
     actuate: (slot, name, fn, args, order) => actuate(mutable(slot), name, fn, args, order),
+    claim: (slot, order) => claim(mutable(slot), order),
     read(slot, fn, args) {
       const reader = mutable(slot);
       try {

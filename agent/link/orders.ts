@@ -1,7 +1,7 @@
 import type { ByteString, Request } from "../contract/request.ts";
 
 /** What stands before the function in a CLONE, each with a value. */
-const OPTIONS: ReadonlySet<string> = new Set(["NODE", "LEASE", "DEADLINE", "PRIORITY", "SEQ"]);
+const OPTIONS: ReadonlySet<string> = new Set(["NODE", "LEASE", "DEADLINE", "PRIORITY", "SEQ", "TOKEN"]);
 
 /** `lamp.on`, also when it came as two words; empty when none is named. */
 export function functionNamed(args: readonly ByteString[]): string {

@@ -13,11 +13,12 @@ export interface MutationTarget {
   readonly tests: readonly string[];
 }
 
-const HOST_TESTS = ["test/host/lease.test.ts", "test/host/supervisor.test.ts"];
+const HOST_TESTS = ["test/host/lease.test.ts", "test/host/claim.test.ts", "test/host/supervisor.test.ts"];
 
 /** Who may actuate, and for how long. */
 const HOST_TARGETS: readonly MutationTarget[] = [
   { file: "agent/host/lease.ts", tests: HOST_TESTS },
+  { file: "agent/host/claim.ts", tests: HOST_TESTS },
   { file: "agent/host/supervisor.ts", tests: HOST_TESTS },
   { file: "agent/host/supervisor-refusal.ts", tests: HOST_TESTS },
 ];

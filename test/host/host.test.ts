@@ -133,6 +133,28 @@ t.test("device and function may be two words, and options stand before them in a
   t.equal(await text("CLONE NODE any SEQ 4 lamp.on"), "-STALE lamp: command 4 of bench is not newer than 4");
 });
 
+t.test("a device is claimed for orders from afar, and a token is an option as others are", async (t) => {
+  const { text, clock } = await rig({ lamp: { line: "GPIO17" } });
+  const token = (answer: string) => /"token":"([^"]+)"/.exec(answer)?.[1] ?? answer;
+  const first = token(await text("CLAIM lamp"));
+  t.match(first, /^[0-9a-f]{12}\.1$/);
+  t.equal(await text(`CLONE TOKEN ${first} SEQ 4 lamp.on`), "true");
+  t.equal(await text("CLONE TOKEN none lamp.on"), "-STALE lamp: the token of bench is not the one given last; claim it again");
+  t.match(await text("CLAIM LEASE 300 PRIORITY 101 lamp"), `{"token":"${first}","leaseMs":300}`);
+  await clock.advance(2000);
+  t.match(await text(`CLONE TOKEN ${first} lamp.on`), /^-STALE lamp: the claim of bench ended/);
+  t.not(token(await text("CLAIM lamp")), first);
+  t.equal(await text("CLAIM"), "-ARGUMENT CLAIM takes one device");
+  t.equal(await text("CLAIM lamps"), "-UNKNOWN no device lamps (did you mean lamp?); DEVICES lists them");
+  t.match(await text("CLAIM PRIORITY 255 lamp"), /^-DENIED priority 255 is above/);
+  t.match(await text("CLAIM LEASE 29 lamp"), /^-LIMIT lamp: a lease of 29 ms/);
+});
+
+t.test("a device that is not open cannot be claimed", async (t) => {
+  const { text } = await rig({ lamp: { line: "GPIO17", fail: "once" } });
+  t.equal(await text("CLAIM lamp"), "-NOT_READY lamp is not open; DEVICES says why");
+});
+
 t.test("a bad command is refused with the thing, the value and what is expected, and changes nothing", async (t) => {
   const { did, text } = await rig({ lamp: { line: "GPIO17" } });
   for (const [line, answer] of [

@@ -14,14 +14,14 @@ import type { Order } from "../../agent/host/supervisor-slot.ts";
 const POLICY: DevicePolicy = { enabled: true, onLoss: "safe", onExit: "safe", exclusive: false, callMs: 1000 };
 
 function order(over: Partial<Order> = {}): Order {
-  return { caller: "bench", priority: 100, leaseMs: undefined, seq: undefined, cause: 0, ...over };
+  return { caller: "bench", priority: 100, leaseMs: undefined, seq: undefined, token: undefined, cause: 0, ...over };
 }
 
 function rig() {
   const clock = createFakeClock();
   const journal = createJournal(clock);
   const log = createFakeLog();
-  const supervisor = createSupervisor({ clock, journal, log });
+  const supervisor = createSupervisor({ clock, journal, log, run: "run" });
 
   /** A device that writes down what happens to it, and does what the test tells it to. */
   function device(
@@ -71,6 +71,7 @@ function rig() {
         answer = next;
       },
       move: (over: Partial<Order> = {}) => supervisor.actuate(slot, "move", fn, {}, order(over)),
+      claim: (over: Partial<Order> = {}) => supervisor.claim(slot, order(over)),
       read: () => supervisor.read(slot, fn, {}),
     };
   }
