@@ -14,9 +14,9 @@ import { deviceSetupOf } from "./device-setup.ts";
 import { deviceModules } from "./modules.ts";
 import { openDevices, type NodeDevices } from "./open-devices.ts";
 import { openAccess } from "./open-access.ts";
-import { openAnalytics } from "./open-analytics.ts";
+import { brokerOf, openAnalytics } from "./open-analytics.ts";
 import { openFace } from "./open-face.ts";
-import { openMqtt } from "./open-mqtt.ts";
+import { openMqtt, type OpenedMqtt } from "./open-mqtt.ts";
 import { openServices } from "./open-services.ts";
 import { openPorts } from "./ports.ts";
 import { lockStateFolder, makeStateFolder, writeWhole } from "./state-folder.ts";
@@ -103,8 +103,8 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     const { fleet, devices } = await openNodes(options, nodeDevices, closers);
     const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices, fleet, closers });
     await openFace(options, { mqtt, service: services.clone, nodeDevices, variables, journal }, closers);
-    const analytics = await openAnalytics(options, variables, closers);
-    const sources = await startSources(options, variables, closers);
+    const analytics = await openAnalytics({ ...options, mqtt }, variables, closers);
+    const sources = await startSources(options, variables, mqtt, closers);
 
     const listeners: Listener[] = [];
     const info = () =>
@@ -263,18 +263,24 @@ interface StartedSource {
 async function startSources(
   options: AgentOptions,
   variables: VariableStore,
+  mqtt: OpenedMqtt | undefined,
   closers: (() => unknown)[],
 ): Promise<readonly StartedSource[]> {
   const started: StartedSource[] = [];
   for (const spec of options.config.analytics.sources) {
-    const next = await startSource(options, variables, spec);
+    const next = await startSource(options, variables, mqtt, spec);
     closers.push(() => next.source.close());
     started.push(next);
   }
   return started;
 }
 
-async function startSource({ config, clock, log }: AgentOptions, variables: VariableStore, spec: SourceSpec): Promise<StartedSource> {
+async function startSource(
+  { config, clock, log }: AgentOptions,
+  variables: VariableStore,
+  mqtt: OpenedMqtt | undefined,
+  spec: SourceSpec,
+): Promise<StartedSource> {
   const shared = { variables, limits: config.limits, clock, log };
   if ("file" in spec) {
     const { startFileSource } = await import("../analytics/sources/file.ts");
@@ -283,6 +289,10 @@ async function startSource({ config, clock, log }: AgentOptions, variables: Vari
   if ("log" in spec) {
     const { startLogSource } = await import("../analytics/sources/log.ts");
     return { source: startLogSource({ ...shared, options: spec }), bound: undefined };
+  }
+  if ("mqtt" in spec) {
+    const { startMqttSource } = await import("../analytics/sources/mqtt.ts");
+    return { source: startMqttSource({ ...shared, ...spec, filter: spec.mqtt, broker: brokerOf(mqtt).broker }), bound: undefined };
   }
   const address = { ...shared, ...parseHostPort(spec.tcp), idleMs: spec.idleMs };
   if (spec.listen) {

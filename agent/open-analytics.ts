@@ -1,11 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
+import { AgentError } from "./contract/errors.ts";
 import { parseHostPort } from "./listener.ts";
 import { writeWhole } from "./state-folder.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Clock } from "./contract/clock.ts";
 import type { Log } from "./contract/log.ts";
+import type { OpenedMqtt } from "./open-mqtt.ts";
 import type { DerivedVariables, ModelShelf } from "../analytics/derived.ts";
 import type { Sink } from "../analytics/sinks/sink.ts";
 import type { TcpListenSink } from "../analytics/sinks/tcp-listen.ts";
@@ -16,6 +18,7 @@ export interface OpenAnalyticsOptions {
   readonly stateFolder: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly mqtt: OpenedMqtt | undefined;
 }
 
 /** What is made of variables. */
@@ -47,11 +50,19 @@ export async function openAnalytics(
 
 type SinkSpec = AgentConfig["analytics"]["sinks"][number];
 
-async function startSink({ clock, log }: OpenAnalyticsOptions, variables: VariableStore, spec: SinkSpec): Promise<Sink | TcpListenSink> {
+async function startSink(
+  { clock, log, mqtt }: OpenAnalyticsOptions,
+  variables: VariableStore,
+  spec: SinkSpec,
+): Promise<Sink | TcpListenSink> {
   const shared = { selected: spec, clock, log };
   if ("file" in spec) {
     const { startFileSink } = await import("../analytics/sinks/file.ts");
     return startFileSink({ ...spec, ...shared, path: spec.file, variables });
+  }
+  if ("mqtt" in spec) {
+    const { startMqttSink } = await import("../analytics/sinks/mqtt.ts");
+    return startMqttSink({ ...spec, ...shared, topic: spec.mqtt, variables, ...brokerOf(mqtt) });
   }
   const address = { ...spec, ...shared, ...parseHostPort(spec.tcp), variables };
   if (spec.listen) {
@@ -60,6 +71,12 @@ async function startSink({ clock, log }: OpenAnalyticsOptions, variables: Variab
   }
   const { startTcpSink } = await import("../analytics/sinks/tcp.ts");
   return startTcpSink(address);
+}
+
+/** Throws ARGUMENT where none is configured. */
+export function brokerOf(mqtt: OpenedMqtt | undefined): OpenedMqtt {
+  if (mqtt !== undefined) return mqtt;
+  throw new AgentError("ARGUMENT", "analytics: a source or a sink is on a broker, but none is configured; name one with mqtt.url");
 }
 
 async function openDerived(

@@ -117,6 +117,7 @@ function contradictions(source: YamlSource, config: RawConfig): readonly Problem
     ...listenerProblems(source, config),
     ...replyProblems(source, config),
     ...userProblems(source, config),
+    ...brokerProblems(source, config),
     ...boundProblems(source, config),
   ];
 }
@@ -161,6 +162,18 @@ function* userProblems(source: YamlSource, { auth }: RawConfig): Generator<Probl
     }
     const reason = `auth.users[${first}] is called ${name} too`;
     yield source.problem(["auth", "users", index, "name"], "value", reason, "give each user a name of its own");
+  }
+}
+
+/** What is on a broker needs one. */
+function* brokerProblems(source: YamlSource, { analytics, mqtt }: RawConfig): Generator<Problem> {
+  if (mqtt !== undefined) return;
+  for (const part of ["sources", "sinks"] as const) {
+    for (const [index, spec] of analytics[part].entries()) {
+      if (!("mqtt" in spec)) continue;
+      const reason = `analytics.${part}[${index}] is on a broker, but none is configured`;
+      yield source.problem(["analytics", part, index, "mqtt"], "value", reason, "name one with mqtt.url");
+    }
   }
 }
 

@@ -15,7 +15,7 @@ import { filesOptionsSchema } from "../services/files/options.ts";
 import { memoryOptionsSchema } from "../services/memory/options.ts";
 import { queueOptionsSchema } from "../services/queue/options.ts";
 import { drivingSchema } from "../../analytics/driving/options.ts";
-import { fileSinkSchema, tcpSinkSchema } from "../../analytics/sinks/options.ts";
+import { fileSinkSchema, mqttSinkSchema, tcpSinkSchema } from "../../analytics/sinks/options.ts";
 import { logSourceSchema } from "../../analytics/sources/options.ts";
 import { derivedVariablesSchema } from "../../analytics/statistics/options.ts";
 
@@ -34,6 +34,11 @@ function isNetwork(text: string): boolean {
   const version = isIP(address);
   if (version === 0 || more.length > 0) return false;
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (version === 4 ? 32 : 128));
+}
+
+function isFilter(text: string): boolean {
+  const levels = text.split("/");
+  return levels.every((level, i) => /^(\+|[^\s#+]+)$/.test(level) || (level === "#" && i === levels.length - 1));
 }
 
 const listenAddressSchema = z.union([addressSchema, z.literal(false)]);
@@ -103,6 +108,14 @@ const sourceSchema = z.union([
   z.strictObject({
     file: z.string().min(1).describe("a virgo_kernel_analytics.conf; watched"),
   }),
+  z.strictObject({
+    mqtt: z
+      .string()
+      .refine(isFilter, { error: "a topic filter is words, + or, at the end, # with / between them, for example virgo/analytics/#" })
+      .describe("topics of the broker; values, pairs or JSON objects on them"),
+    qos: z.literal([0, 1]).default(0).describe("quality of service"),
+    retained: z.boolean().default(false).describe("take also what the broker has stored, however old it is"),
+  }),
   logSourceSchema,
 ]);
 
@@ -119,7 +132,7 @@ const analyticsSchema = z.strictObject({
   staleMs: z.int().min(1).max(86_400_000).default(2000).describe("for variables that declare none, milliseconds"),
   derived: derivedVariablesSchema.default({}).describe("variables made of others: averages, rates, anomalies, predictions"),
   sinks: z
-    .array(z.union([tcpSinkSchema(addressSchema), fileSinkSchema]))
+    .array(z.union([tcpSinkSchema(addressSchema), fileSinkSchema, mqttSinkSchema]))
     .default([])
     .describe("where variables are sent"),
   driving: drivingSchema.optional().describe("plan a vehicle's motion from distance tables"),

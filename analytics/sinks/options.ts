@@ -89,5 +89,25 @@ export const fileSinkSchema = z.strictObject({
   ...selected,
 });
 
+export const mqttSinkSchema = z.strictObject({
+  mqtt: z
+    .string()
+    .regex(/^[^\s#+/]+(\/[^\s#+/]+)*$/, {
+      error: "a topic is words with / between them, without # and +; {name} stands for the variable's",
+    })
+    .describe("a topic of the broker; with {name} in it each variable has a message of its own"),
+  policy: z
+    .enum(["latest", "queue", "drop"])
+    .default("latest")
+    .describe(
+      "without a connection: latest: everything once as it is afterwards; queue: every message is kept, on disk, and sent in order; drop: none",
+    ),
+  qos: z.literal([0, 1]).default(0).describe("quality of service; what is queued has 1"),
+  retain: z.boolean().default(false).describe("the broker keeps the last message for who subscribes later"),
+  format: z.enum(["pairs", "json"]).default("pairs").describe("name=value lines, or a JSON object with the time in Unix milliseconds"),
+  ...selected,
+});
+
 export type Selected = Pick<z.output<typeof fileSinkSchema>, "variables" | "rateHz" | "deadband" | "repeatMs" | "batchMs" | "paces">;
 export type FileSinkOptions = z.output<typeof fileSinkSchema>;
+export type MqttSinkOptions = z.output<typeof mqttSinkSchema>;
