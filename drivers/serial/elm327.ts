@@ -6,6 +6,7 @@ import { createTurns, type Turns } from "./elm327-poll.ts";
 import { defineDriver, defineFunction, STILL_LEASE, type Device, type DeviceContext } from "../../agent/contract/device.ts";
 import { serialOptionsShape, type SerialStream } from "../../agent/contract/serial.ts";
 import type { Cancel } from "../../agent/contract/clock.ts";
+import type { Entity } from "../../agent/contract/entity.ts";
 
 /** A value may be relied on for so many periods. */
 const FRESH_PERIODS = 3;
@@ -46,6 +47,15 @@ const optionsSchema = serialSchema.extend({
   retryMs: z.int().min(100).max(600_000).default(5000).describe("pause before a vehicle that did not answer is asked again, milliseconds"),
 });
 
+/** How each is shown. */
+const SHOWN = {
+  speed: { unit: "m/s", deviceClass: "speed", digits: 1 },
+  rpm: { unit: "rpm", digits: 0 },
+  throttle: { digits: 2 },
+  coolant: { unit: "°C", deviceClass: "temperature", digits: 0 },
+  fuel: { digits: 2 },
+} as const satisfies Readonly<Record<PidName, object>>;
+
 type Elm327Options = z.output<typeof optionsSchema>;
 
 /**
@@ -60,6 +70,18 @@ export const elm327Driver = defineDriver({
   actuates: false,
   lease: STILL_LEASE,
   claims: ({ path }) => [`serial ${path}`],
+  entities: ({ ratesHz }) => [
+    { kind: "binary_sensor", key: "connected", category: "diagnostic", state: { on: "connected" }, deviceClass: "connectivity" },
+    ...(Object.keys(PIDS) as PidName[])
+      .filter((name) => ratesHz[name] > 0)
+      .map((name): Entity => ({
+        kind: "sensor",
+        key: name,
+        state: { value: PIDS[name].variable },
+        stateClass: "measurement",
+        ...SHOWN[name],
+      })),
+  ],
   async open(context, options) {
     const stream = await context.board.openSerial(context.id, options.path, { ...options, silentMs: 0 });
     return createElm327(context, stream, options);

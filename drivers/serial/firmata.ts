@@ -45,6 +45,9 @@ export const firmataDriver = defineDriver({
   lease: STILL_LEASE,
   offers: true,
   claims: ({ path }) => [`serial ${path}`],
+  entities: () => [
+    { kind: "binary_sensor", key: "connected", category: "diagnostic", state: { on: "connected" }, deviceClass: "connectivity" },
+  ],
   async open(context, options) {
     const stream = await context.board.openSerial(context.id, options.path, { ...options, silentMs: 0 });
     const { device, settled } = createFirmata(context, stream, options);

@@ -31,6 +31,14 @@ export const lineDeviceDriver = defineDriver({
   moves: true,
   lease: LEASE,
   claims: ({ path }) => [`serial ${path}`],
+  entities: ({ values }) =>
+    Object.entries(values).map(([name, { type, unit }]) => ({
+      kind: "sensor",
+      key: name,
+      state: { value: name },
+      ...(unit !== "" && { unit }),
+      ...(type === "number" && { stateClass: "measurement", digits: 3 }),
+    })),
   async open(context, options) {
     const stream = await context.board.openSerial(context.id, options.path, options);
     return createLineDevice(context, stream, options);

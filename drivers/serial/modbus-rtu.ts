@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import type { Entity } from "../../agent/contract/entity.ts";
 import { AgentError, messageOf, toAgentError } from "../../agent/contract/errors.ts";
 import { createModbusBus, type ModbusBus } from "./modbus-bus.ts";
 import {
@@ -56,11 +57,26 @@ export const modbusRtuDriver = defineDriver({
   moves: true,
   lease: LEASE,
   claims: ({ path }) => [`serial ${path}`],
+  entities: ({ registers }) => [
+    ...Object.entries(registers).map(([name, register]) => registerEntity(name, register)),
+    { kind: "binary_sensor", key: "ok", name: "answering", category: "diagnostic", state: { on: "ok" }, deviceClass: "connectivity" },
+  ],
   async open(context, options) {
     const stream = await context.board.openSerial(context.id, options.path, options);
     return createModbus(context, stream, options);
   },
 });
+
+function registerEntity(name: string, { type, write, range, unit }: ModbusRegister): Entity {
+  const fn = `set_${name}`;
+  if (type === "bool") {
+    if (!write) return { kind: "binary_sensor", key: name, state: { on: name } };
+    return { kind: "switch", key: name, state: { on: name }, calls: { on: { fn, args: ["true"] }, off: { fn, args: ["false"] } } };
+  }
+  const shown = { key: name, state: { value: name }, ...(unit !== "" && { unit }) };
+  if (write && range !== undefined) return { kind: "number", ...shown, range, calls: { set: { fn, takesValue: true } } };
+  return { kind: "sensor", ...shown, stateClass: "measurement", digits: 3 };
+}
 
 type Entry = readonly [name: string, register: ModbusRegister];
 

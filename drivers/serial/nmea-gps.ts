@@ -50,6 +50,32 @@ export const nmeaGpsDriver = defineDriver({
   actuates: false,
   lease: STILL_LEASE,
   claims: ({ path }) => [`serial ${path}`],
+  entities: () => [
+    { kind: "binary_sensor", key: "fix", state: { on: "fix" } },
+    { kind: "sensor", key: "latitude", state: { value: "latitude" }, unit: "°", stateClass: "measurement", digits: 6 },
+    { kind: "sensor", key: "longitude", state: { value: "longitude" }, unit: "°", stateClass: "measurement", digits: 6 },
+    {
+      kind: "sensor",
+      key: "altitude",
+      state: { value: "altitude_m" },
+      unit: "m",
+      deviceClass: "distance",
+      stateClass: "measurement",
+      digits: 1,
+    },
+    {
+      kind: "sensor",
+      key: "speed",
+      state: { value: "speed_mps" },
+      unit: "m/s",
+      deviceClass: "speed",
+      stateClass: "measurement",
+      digits: 1,
+    },
+    { kind: "sensor", key: "course", state: { value: "course_deg" }, unit: "°", stateClass: "measurement", digits: 0 },
+    { kind: "sensor", key: "satellites", category: "diagnostic", state: { value: "satellites" }, stateClass: "measurement" },
+    { kind: "sensor", key: "hdop", category: "diagnostic", state: { value: "hdop" }, stateClass: "measurement", digits: 1 },
+  ],
   async open(context, options) {
     return createGps(context, await context.board.openSerial(context.id, options.path, options), options);
   },

@@ -33,6 +33,19 @@ export const gcbafDriver = defineDriver({
     ...(fuel?.line === undefined ? [] : [`line ${fuel.line}`]),
     ...canClaims(can),
   ],
+  entities: ({ gear, fuel, clutch }) => [
+    { kind: "binary_sensor", key: "armed", state: { on: "armed" } },
+    { kind: "sensor", key: "phase", state: { value: "phase" } },
+    { kind: "sensor", key: "reason", category: "diagnostic", state: { value: "reason" } },
+    { kind: "sensor", key: "stage", category: "diagnostic", state: { value: "stage" } },
+    { kind: "sensor", key: "accelerator", state: { value: "accelerator" }, unit: "%", stateClass: "measurement", digits: 0 },
+    { kind: "sensor", key: "brake", state: { value: "brake" }, unit: "%", stateClass: "measurement", digits: 0 },
+    ...(gear === undefined ? [] : [{ kind: "sensor", key: "gear", state: { value: "gear" } } as const]),
+    ...(fuel === undefined ? [] : [{ kind: "sensor", key: "fuel", state: { value: "fuel" } } as const]),
+    ...(clutch === undefined
+      ? []
+      : [{ kind: "sensor", key: "clutch", state: { value: "clutch" }, unit: "%", stateClass: "measurement", digits: 0 } as const]),
+  ],
   open: (context, options) =>
     openAll(async (keep) => {
       const ports = keep(await openGcbafPorts(context, options));

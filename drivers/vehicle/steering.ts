@@ -20,6 +20,12 @@ export const steeringDriver = defineDriver({
   thread: "motion",
   reads: ({ speed, measuredAngle }) => [speed, measuredAngle].filter((name) => name !== undefined),
   claims: (options) => [...pwmClaims(options.angle), ...canClaims(options.can)],
+  entities: () => [
+    { kind: "binary_sensor", key: "armed", state: { on: "armed" } },
+    { kind: "sensor", key: "phase", state: { value: "phase" } },
+    { kind: "sensor", key: "reason", category: "diagnostic", state: { value: "reason" } },
+    { kind: "sensor", key: "angle", main: true, state: { value: "angle" }, unit: "°", stateClass: "measurement", digits: 1 },
+  ],
   open: (context, options) =>
     openAll(async (keep) => {
       const port = keep(await openPort(context, options));
