@@ -124,15 +124,17 @@ async function measure(agent: Measured, isolated: Measured, started: Measured[],
   const size = [String(REQUEST_LINES), reply.toString("hex")];
   const raw = await startPrintingPort(process.execPath, ["bench/peers/line-server.mjs", ...size]);
   started.push(raw);
+  const relay = await startPrintingPort(process.execPath, ["bench/peers/relay-server.mjs", ...size]);
+  started.push(relay);
   const program = compileC("bench/peers/line-server.c");
   const inC = await startPrintingPort(program.path, size);
   started.push({ ...inC, stop: () => inC.stop().finally(() => program.remove()) });
   const redis = await startRedis();
   started.push(redis);
 
-  progress("sequential round trips: agent in one process and in two, raw Node server, raw C server in turns");
-  const [agentUs = Number.NaN, isolatedUs = Number.NaN, rawUs = Number.NaN, cUs = Number.NaN] = await roundTripsUs(
-    [agent.port, isolated.port, raw.port, inC.port],
+  progress("sequential round trips: agent in one process and in two, raw Node server, two raw Node processes, raw C server in turns");
+  const [agentUs = Number.NaN, isolatedUs = Number.NaN, rawUs = Number.NaN, relayUs = Number.NaN, cUs = Number.NaN] = await roundTripsUs(
+    [agent.port, isolated.port, raw.port, relay.port, inC.port],
     reply.length,
     quick ? 5 : 21,
     quick ? 2000 : 4000,
@@ -176,6 +178,12 @@ async function measure(agent: Measured, isolated: Measured, started: Measured[],
       unit: "µs",
       peer: { name: "raw Node line server", value: rawUs },
       goal: "≤ 2.1 ×",
+    }),
+    row({
+      name: "CLONE through both processes, one after the other",
+      value: isolatedUs,
+      unit: "µs",
+      peer: { name: "two raw Node processes", value: relayUs },
     }),
     row({ name: "raw Node line server", value: rawUs, unit: "µs", peer: { name: "the same in C", value: cUs }, goal: "≤ 1.1 ×" }),
     row({
