@@ -15,6 +15,7 @@ import { deviceModules } from "./modules.ts";
 import { openDevices, type NodeDevices } from "./open-devices.ts";
 import { openAccess } from "./open-access.ts";
 import { brokerOf, openAnalytics } from "./open-analytics.ts";
+import { openBrokerFleet } from "./open-broker-fleet.ts";
 import { openFace } from "./open-face.ts";
 import { openMqtt, type OpenedMqtt } from "./open-mqtt.ts";
 import { openServices } from "./open-services.ts";
@@ -27,6 +28,7 @@ import { MEMORY_CLASSIC_VERBS, memoryGrammar } from "./wire/classic-memory.ts";
 import { createQueueGrammar, QUEUE_TOKEN } from "./wire/classic-queue.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Board } from "./contract/board.ts";
+import type { Broker } from "./contract/broker.ts";
 import type { DeviceModule } from "./contract/device.ts";
 import type { KeeperState } from "./keeper.ts";
 import type { HostProcess } from "./keeper/process.ts";
@@ -100,7 +102,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
     const { devices: nodeDevices, started } = await openNodeDevices(options, journal, variables, closers);
     closers.push(() => nodeDevices.stop());
 
-    const { fleet, devices } = await openNodes(options, nodeDevices, closers);
+    const { fleet, devices } = await openNodes(options, nodeDevices, mqtt?.broker, closers);
     const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices, fleet, closers });
     await openFace(options, { mqtt, service: services.clone, nodeDevices, variables, journal }, closers);
     const analytics = await openAnalytics({ ...options, mqtt }, variables, closers);
@@ -215,15 +217,18 @@ async function openNodeDevices(
 
 /** The other nodes, and this node's devices with those of the others behind them. */
 async function openNodes(
-  { config, clock, log }: AgentOptions,
+  { config, version, clock, log }: AgentOptions,
   local: NodeDevices,
+  broker: Broker | undefined,
   closers: (() => unknown)[],
 ): Promise<{ readonly fleet: OpenFleet; readonly devices: ForwardingDevices }> {
+  const load = () => nodeLoad(devices.running).load;
   const fleet = await openFleet({
     options: config.fleet,
     node: config.node,
     devices: local,
-    load: () => nodeLoad(devices.running).load,
+    load,
+    others: await openBrokerFleet({ config, version, broker, devices: local, load, clock, log }),
     tls: await tlsMaterial(config.tls),
     clock,
     log,

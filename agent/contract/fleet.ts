@@ -13,9 +13,11 @@ export interface Fleet {
   ask(node: string, request: Request, deadlineMs: number): Promise<Reply>;
   /**
    * A node drawn by the balancer out of `self` and `others`. With `fn` (`lamp.on`) only nodes that have that function: undefined when none does.
-   * Nodes known to be down are left out as long as others are up.
+   * Nodes known to be down are left out as long as others are up, those in `tried` always.
    */
-  pick(fn?: string): Promise<string | undefined>;
+  pick(fn?: string, tried?: ReadonlySet<string>): Promise<string | undefined>;
+  /** Whether it is certain that nothing was done for what `ask` answered so: then another node may be asked instead. */
+  refused?(reply: Reply): boolean;
   /** Tells the balancer how a request ended, for its learned execution times. */
   learned(node: string, fn: string, tookMs: number): void;
 }

@@ -57,12 +57,19 @@ export function createForwardingDevices({ devices, fleet, deadlineMs, clock }: F
   async function toAny(request: Request, route: Route, caller: Caller): Promise<Reply> {
     const startedMs = clock.monotonicMs();
     const fn = functionOf(request.args, route.at);
-    const node = fn === undefined ? fleet.self : await fleet.pick(fn);
-    const pickedMs = clock.monotonicMs();
-    if (node === undefined) return known(await here(request, caller));
-    const reply = node === fleet.self ? await here(request, caller) : await sendOn(node, request, route, caller, pickedMs - startedMs);
-    if (fn !== undefined && reply.kind !== "error") fleet.learned(node, fn, clock.monotonicMs() - pickedMs);
-    return reply;
+    const tried = new Set<string>();
+    let refused: Reply | undefined;
+    for (;;) {
+      const node = fn === undefined ? fleet.self : await fleet.pick(fn, tried);
+      const pickedMs = clock.monotonicMs();
+      if (node === undefined) return refused ?? known(await here(request, caller));
+      const reply = node === fleet.self ? await here(request, caller) : await sendOn(node, request, route, caller, pickedMs - startedMs);
+      if (fn !== undefined && reply.kind !== "error") fleet.learned(node, fn, clock.monotonicMs() - pickedMs);
+      const isOver = clock.monotonicMs() - startedMs >= (route.deadlineMs ?? deadlineMs);
+      if (isOver || fleet.refused?.(reply) !== true) return reply;
+      refused = reply;
+      tried.add(node);
+    }
   }
 
   async function sendOn(node: string, request: Request, route: Route, caller: Caller, spentMs: number): Promise<Reply> {
@@ -120,7 +127,9 @@ function routeOf(args: readonly ByteString[]): Route | undefined {
 
 function optionAt(args: readonly ByteString[], at: number): string | undefined {
   const word = args[at]?.toUpperCase();
-  return word === "NODE" || word === "LEASE" || word === "DEADLINE" || word === "PRIORITY" || word === "SEQ" || word === "TOKEN" ? word : undefined;
+  return word === "NODE" || word === "LEASE" || word === "DEADLINE" || word === "PRIORITY" || word === "SEQ" || word === "TOKEN"
+    ? word
+    : undefined;
 }
 
 /** Undefined for what is none: whoever does it answers that. */

@@ -13,7 +13,7 @@ import { GATEWAY_PORT, parseTarget, targetText, type Target } from "./target.ts"
 import type { Clock } from "../contract/clock.ts";
 import type { Fleet } from "../contract/fleet.ts";
 import type { Log } from "../contract/log.ts";
-import type { Caller, Figures, Service } from "../contract/request.ts";
+import type { Caller, Figures, Reply, Request, Service } from "../contract/request.ts";
 import type { TlsMaterial } from "./connection.ts";
 import type { FleetOptions } from "./options.ts";
 
@@ -27,8 +27,23 @@ export interface OpenFleetOptions {
   readonly load: () => number;
   /** What this node shows to others, and whom it trusts: for nodes with `tls: true`. Asked before every connection. */
   readonly tls?: (() => Promise<TlsMaterial>) | undefined;
+  /** Nodes that are found, not configured. */
+  readonly others?: OtherNodes | undefined;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** Nodes that are known without an address; one that is configured is asked at its address. */
+export interface OtherNodes {
+  names(): readonly string[];
+  /** Those that have the function and may be asked; `down`: without much hope. */
+  candidates(fn: string): readonly (Candidate & { readonly down: boolean })[];
+  /** As `Fleet.ask`; carries CLONE only. */
+  ask(node: string, request: Request, deadlineMs: number): Promise<Reply>;
+  refused(reply: Reply): boolean;
+  states(): readonly Omit<NodeReport, "self" | "weight">[];
+  figures(): Figures;
+  close(): void;
 }
 
 /** What is known of a node. */
@@ -56,6 +71,8 @@ export interface OpenFleet extends Fleet {
   close(): void;
 }
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** Nothing was asked by anybody in particular. */
 const NO_SIGNAL = new AbortController().signal;
 
@@ -71,7 +88,7 @@ async function connecting(): Promise<CreateNode> {
  * that wants TLS where there is none, IO for a file that cannot be read.
  */
 export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
-  const { options, node: self, clock, log, load } = setup;
+  const { options, node: self, clock, log, load, others } = setup;
   const seed = options.seed ?? randomInt(0x1_0000_0000);
   const balancer = createBalancer({ kind: options.balancer, seed, clock });
   const weights = new Map<string, number>([[self, 1]]);
@@ -158,19 +175,32 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
     return ready === undefined ? undefined : { name, weight: weights.get(name) ?? 1, load, ready };
   }
 
-  async function pick(fn?: string): Promise<string | undefined> {
+  /** Into those that are up and those that are down. */
+  function addFound(fn: string, tried: ReadonlySet<string>, up: Candidate[], down: Candidate[]): void {
+    for (const there of others?.candidates(fn) ?? []) {
+      if (!nodes.has(there.name) && !tried.has(there.name)) (there.down ? down : up).push(there);
+    }
+  }
+
+  async function pick(fn?: string, tried: ReadonlySet<string> = NONE): Promise<string | undefined> {
     // A draw over all nodes needs to know nothing of them.
     if (fn !== undefined || options.balancer !== "prg") await lookAround();
     const here = candidate(self, fn === undefined ? undefined : await ownAbilities(), load(), fn);
-    const up: Candidate[] = here === undefined ? [] : [here];
+    const up: Candidate[] = here === undefined || tried.has(self) ? [] : [here];
     const down: Candidate[] = [];
     for (const node of nodes.values()) {
       const state = node.state();
       const there = candidate(node.name, node.abilities, state.load, fn);
-      if (there !== undefined) (state.health === "down" ? down : up).push(there);
+      if (there !== undefined && !tried.has(node.name)) (state.health === "down" ? down : up).push(there);
       if (state.health === "down") void node.refresh();
     }
+    if (fn !== undefined) addFound(fn, tried, up, down);
     return balancer.choose(up.length > 0 ? up : down, fn);
+  }
+
+  /** Found, and not configured. */
+  function found(): readonly Omit<NodeReport, "self" | "weight">[] {
+    return others?.states().filter(({ node }) => !nodes.has(node)) ?? [];
   }
 
   function report(name: string, more: Omit<NodeReport, "node" | "self" | "weight">): NodeReport {
@@ -186,18 +216,25 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
         const { address, abilities } = node;
         return report(node.name, { address, health, reason, load: there, abilities, asked, failed });
       }),
+      ...found().map(({ node, ...more }) => report(node, more)),
     ];
   }
 
+  const configured = [...nodes.keys()];
+
   return {
     self,
-    others: [...nodes.keys()],
+    get others() {
+      return others === undefined ? configured : [...configured, ...others.names().filter((name) => !nodes.has(name))];
+    },
     ask(name, request, deadlineMs) {
       const node = nodes.get(name);
       if (node !== undefined) return node.ask(request, Math.max(1, Math.ceil(deadlineMs)));
+      if (others !== undefined) return others.ask(name, request, deadlineMs);
       return Promise.resolve(errorReply(new AgentError("UNKNOWN", `no node ${name} is known here; NODES lists them`)));
     },
     pick,
+    refused: (reply) => others?.refused(reply) ?? false,
     learned: (node, fn, tookMs) => balancer.learned(node, fn, tookMs),
     figures() {
       const states = [...nodes.values()].map((node) => node.state());
@@ -206,6 +243,7 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
       return {
         ...{ balancer: options.balancer, nodes: states.length, up: count("up"), down: count("down"), unknown: count("unknown") },
         ...{ asked: sum("asked"), failed: sum("failed"), in_flight: sum("inFlight") },
+        ...others?.figures(),
       };
     },
     known,
@@ -214,6 +252,7 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
       return known();
     },
     close() {
+      others?.close();
       for (const node of nodes.values()) node.close();
     },
   };

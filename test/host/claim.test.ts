@@ -86,6 +86,16 @@ t.test("a token that nobody was given is none, also where nobody claims", async 
   t.strictSame(moved, []);
 });
 
+t.test("a token is no more than one condition: leases and numbers of commands count as well", async (t) => {
+  const { device } = rig();
+  const arm = device("arm");
+  arm.claim();
+  t.equal(await arm.move({ token: "run.1", seq: 7 }), "1");
+  t.equal(await arm.move({ token: "run.1", seq: 7 }), "STALE arm: command 7 of shed is not newer than 7");
+  await arm.move({ caller: "operator", priority: 120 });
+  t.match(await arm.move({ token: "run.1" }), /^IN_USE arm is held by operator/);
+});
+
 t.test("a claim ends by itself on the device's own clock; orders under it renew it", async (t) => {
   const { device, clock } = rig();
   const arm = device("arm");
