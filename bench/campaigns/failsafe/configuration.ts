@@ -8,6 +8,8 @@ export const LEASE_MS = 200;
 export const STALE_MS = 200;
 /** heartbeatMs × missedBeats, the keeper's defaults. */
 export const SILENCE_MS = 150;
+/** After braking for so long the vehicle counts as standing, and its brake is let go. */
+export const STOP_MS = 1000;
 /** How rules call, and who arms the vehicle for them. */
 export const RULE_PRIORITY = 10;
 
@@ -60,7 +62,7 @@ devices:
     limits:
       armStreamMs: 500
       brakePressedPercent: ${ARMING_BRAKE_PERCENT}
-      lossStopMs: 1000
+      lossStopMs: ${STOP_MS}
       holdMs: 0
       degradeMissed: 999
       stopMissed: 1000

@@ -6,7 +6,7 @@ import { firstSafe, monotonicMs, safeSince, type Change } from "./changes.ts";
 import { ask, startAgent, type Agent } from "./subject.ts";
 import type { Measurement } from "./measurement.ts";
 import type { Orders } from "./orders.ts";
-import { DEVICES } from "./configuration.ts";
+import { DEVICES, STOP_MS } from "./configuration.ts";
 import type { Way } from "./ways.ts";
 
 /** After this nothing is waited for any more: beyond every lease, limit and time of the ways. */
@@ -141,11 +141,16 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
     for (const id of DEVICES) await ask(running.listening.gateway, `RESET ${id}`);
   }
 
-  /** Whether everything is as safe as it was found to be. */
+  /** Whether everything is as safe as it was found to be. A brake may be let go once the vehicle counts as standing. */
   function lookAgain(): void {
     if (found === undefined || !way.restarts) return;
+    const { eventMs } = found;
     for (const [i, port] of ports.entries()) {
-      const sinceMs = safeSince(port.changes(), found.eventMs);
+      const untilMs = port.ramps ? eventMs + STOP_MS : Infinity;
+      const sinceMs = safeSince(
+        port.changes().filter(({ atMs }) => atMs < untilMs),
+        eventMs,
+      );
       if (sinceMs === found.safe[i]) continue;
       again += 1;
       place.say(
