@@ -76,7 +76,7 @@ export async function openBacklog(options: BacklogOptions): Promise<Backlog> {
   let arrivingBytes = 0;
   let failing = false;
   let closed = false;
-  const counts = { taken: 0, dropped_full: 0, failed: 0, unreadable: 0 };
+  const counts = { taken: 0, kept: 0, dropped_full: 0, failed: 0, unreadable: 0 };
 
   const records: RecordLog<OutboxRecord | undefined> = await openRecordLog<OutboxRecord | undefined>({
     folder,
@@ -94,6 +94,7 @@ export async function openBacklog(options: BacklogOptions): Promise<Backlog> {
     committed(message, segment) {
       failing = false;
       if (message === undefined) return;
+      counts.kept += 1;
       const byteLengthOnDisk = message.payload.length + message.topic.length + BYTES_BESIDE;
       account(segment, message.sequence, byteLengthOnDisk);
       records.keep(segment, byteLengthOnDisk);
