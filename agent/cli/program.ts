@@ -12,6 +12,7 @@ import type { CloneCommandOptions } from "./clone.ts";
 import type { DoctorOptions } from "./doctor.ts";
 import type { SafeStateCommandOptions } from "./safe-state.ts";
 import type { CliIo } from "./io.ts";
+import type { TdOptions } from "./td.ts";
 import type { VarsOptions } from "./vars.ts";
 
 const EXIT_HELP = `
@@ -118,6 +119,14 @@ function addQuestions(program: Command, io: CliIo, ended: Ended): void {
     .action(async (id: string, options: AskOptions) => {
       const { describeCommand } = await import("./devices.ts");
       ended(await describeCommand(id, options, io));
+    });
+  withTarget(program.command("td"))
+    .description("print the node as a W3C Thing Description: its configuration's devices, with the functions the running agent has")
+    .option("-c, --config <file>", "the node's configuration (default: virgo.yaml, then /etc/virgo/virgo.yaml)")
+    .option("--offline", "ask no agent: take the functions from devices opened on a simulated board")
+    .action(async (options: TdOptions) => {
+      const { tdCommand } = await import("./td.ts");
+      ended(await tdCommand(options, io));
     });
   withTarget(program.command("vars"))
     .description("list the variables with value, unit, age and source")

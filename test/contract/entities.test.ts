@@ -162,11 +162,11 @@ interface Property {
 }
 
 /** Home Assistant's components, the Thing Description and DESCRIBE name the same topics and the same functions. */
-function agrees(t: Tap, { driver, entities, device }: Opened): void {
+function agrees(test: Pick<typeof t, "ok" | "equal" | "strictSame">, { driver, entities, device }: Opened): void {
   const topics = createTopics("virgo", "garage");
   const known = { id: "thing", summary: driver.summary, entities, moves: driver.moves, leaseMs: 100, onLoss: "safe" } as const;
   const discovery = createDiscovery({ prefix: "homeassistant", node: "garage", version: "1", topics, devices: [known], expireS: 31 });
-  t.strictSame(checkDiscovery(JSON.parse(discovery.payload())), []);
+  test.strictSame(checkDiscovery(JSON.parse(discovery.payload())), []);
 
   const described = [summaryOf(entryOf(driver, device), VIEW)] as Value;
   const description = thingDescription({
@@ -177,29 +177,22 @@ function agrees(t: Tap, { driver, entities, device }: Opened): void {
   });
   const properties = description["properties"] as unknown as Readonly<Record<string, Property>>;
   const actions = description["actions"] as Readonly<Record<string, Value>>;
-  t.strictSame(
+  test.strictSame(
     Object.keys(actions),
     Object.keys(device.functions).map((name) => `thing.${name}`),
   );
   for (const entity of entities) {
     const component = discovery.components[entity.main === true ? "thing" : idOf("thing", entity.key)];
-    t.equal(component?.p, entity.kind);
-    for (const { fn } of Object.values(callsOf(entity))) t.ok(`thing.${fn}` in actions, fn);
+    test.equal(component?.p, entity.kind);
+    for (const { fn } of Object.values(callsOf(entity))) test.ok(`thing.${fn}` in actions, fn);
     if (entity.kind === "button" || entity.kind === "event") continue;
     const property = properties[`thing_${fieldOf(entity)}`];
     const settable = Object.keys(callsOf(entity)).length > 0;
-    t.equal(property?.readOnly, !settable);
-    t.equal(component?.["state_topic"], property?.forms[0]?.["mqv:filter"]);
+    test.equal(property?.readOnly, !settable);
+    test.equal(component?.["state_topic"], property?.forms[0]?.["mqv:filter"]);
     // A light is set as a whole by Home Assistant, by its fields elsewhere.
-    if (settable && entity.kind !== "light") t.equal(component?.["command_topic"], property?.forms[1]?.["mqv:topic"]);
+    if (settable && entity.kind !== "light") test.equal(component?.["command_topic"], property?.forms[1]?.["mqv:topic"]);
   }
-}
-
-/** What the checks take of a test. */
-interface Tap {
-  ok(value: unknown, message?: string): boolean;
-  equal(found: unknown, wanted: unknown, message?: string): boolean;
-  strictSame(found: unknown, wanted: unknown, message?: string): boolean;
 }
 
 const VIEW = { clock: createFakeDeviceContext().clock, eStopped: () => false } as unknown as Parameters<typeof summaryOf>[1];
