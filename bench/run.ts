@@ -14,6 +14,7 @@ const rows = await runSuite(
     loop: () => import("./suites/loop.ts"),
     sinks: () => import("./suites/sinks.ts"),
     serial: () => import("./suites/serial.ts"),
+    mqtt: () => import("./suites/mqtt.ts"),
   },
   process.argv.slice(2),
 );

@@ -188,7 +188,7 @@ function connectionOf(
     publish(topic, payload, options, done) {
       const { qos = 0, retain = false } = options;
       const bytes = typeof payload === "string" ? payload : asBuffer(payload);
-      const packet = { qos, retain, ...(protocol === 5 ? { properties: propertiesOf(options) } : {}) };
+      const packet = protocol === 5 ? { qos, retain, properties: propertiesOf(options) } : { qos, retain };
       if (qos === 0) {
         client.publish(topic, bytes, packet);
         done(undefined);
@@ -236,10 +236,10 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 function propertiesOf({ expiryS, responseTopic, correlation, properties }: PublishOptions): NonNullable<IPublishPacket["properties"]> {
-  return given({
-    messageExpiryInterval: expiryS,
-    responseTopic,
-    correlationData: correlation === undefined ? undefined : asBuffer(correlation),
-    userProperties: properties === undefined ? undefined : { ...properties },
-  });
+  const given: NonNullable<IPublishPacket["properties"]> = {};
+  if (expiryS !== undefined) given.messageExpiryInterval = expiryS;
+  if (responseTopic !== undefined) given.responseTopic = responseTopic;
+  if (correlation !== undefined) given.correlationData = asBuffer(correlation);
+  if (properties !== undefined) given.userProperties = { ...properties };
+  return given;
 }
