@@ -89,6 +89,18 @@ export default {
       to: { path: "^(agent|drivers|analytics|node_modules)/", pathNot: ["^agent/fleet/", "^agent/wire/", contract, zod] },
     },
     {
+      name: "mqtt-is-handed-its-agent",
+      comment:
+        "agent/mqtt speaks to a broker: it imports agent/contract, agent/store, the inline words of agent/wire, the package mqtt and node: modules. Devices, " +
+        "services and variables are handed in by agent/open-mqtt.ts and agent/open-face.ts.",
+      severity: "error",
+      from: { path: "^agent/mqtt/" },
+      to: {
+        path: "^(agent|drivers|analytics|node_modules)/",
+        pathNot: ["^agent/mqtt/", "^agent/store/", "^agent/wire/inline", contract, zod, "^node_modules/mqtt/"],
+      },
+    },
+    {
       name: "link-is-wire-between-two-processes",
       comment:
         "agent/link carries requests, variables and events between the agent and its device host: it imports agent/contract, the codecs of agent/wire and node: modules. " +

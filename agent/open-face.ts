@@ -1,7 +1,7 @@
 import { join } from "node:path";
 
 import { compilePermits } from "./access/permits.ts";
-import { entityDevice } from "./contract/entity.ts";
+import { entityDevice } from "./contract/entity-device.ts";
 import { thingDescription, thingsOf } from "./thing-description.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Caller, Service } from "./contract/request.ts";

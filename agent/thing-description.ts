@@ -1,4 +1,5 @@
-import { callsOf, type Entity, type EntityDevice } from "./contract/entity.ts";
+import { callsOf, type Entity } from "./contract/entity.ts";
+import type { EntityDevice } from "./contract/entity-device.ts";
 import { createTopics, type Topics } from "./mqtt/topics.ts";
 import { EFFECT_FIELD, fieldOf, LEVEL_FIELD, POSITION_FIELD } from "./mqtt/state.ts";
 import type { Value } from "./contract/value.ts";

@@ -4,7 +4,7 @@ import { createJournal } from "../host/journal.ts";
 import { createSimBoard } from "../../drivers/board/sim/sim-board.ts";
 import { createSystemClock } from "../clock.ts";
 import { createVariableStore } from "../../analytics/store.ts";
-import { entityDevice } from "../contract/entity.ts";
+import { entityDevice } from "../contract/entity-device.ts";
 import { EXIT } from "./exit.ts";
 import { mqttOptionsSchema } from "../mqtt/options.ts";
 import { openHost } from "../host/host.ts";

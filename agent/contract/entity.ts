@@ -1,5 +1,3 @@
-import type { DevicePolicy, Driver } from "./device.ts";
-
 /** A call of one of the device's functions, as CLONE would make it. */
 export interface EntityCall {
   /** `on`, without the device. */
@@ -112,34 +110,4 @@ export function variablesOf(entity: Entity): readonly string[] {
 /** What can be done with it, by what it is called: `on`, `set`. */
 export function callsOf(entity: Entity): Readonly<Record<string, EntityCall>> {
   return "calls" in entity ? entity.calls : {};
-}
-
-/** A configured device with its entities. */
-export interface EntityDevice {
-  readonly id: string;
-  /** One line about its kind. */
-  readonly summary: string;
-  readonly entities: readonly Entity[];
-  readonly moves: boolean;
-  /** Lease of a command that asks for none. */
-  readonly leaseMs: number;
-  readonly onLoss: DevicePolicy["onLoss"];
-}
-
-/** What is known of a device from its configuration. */
-export function entityDevice(spec: {
-  readonly id: string;
-  readonly driver: Driver;
-  readonly options: Readonly<Record<string, unknown>>;
-  readonly policy: Pick<DevicePolicy, "leaseMs" | "onLoss">;
-}): EntityDevice {
-  const { id, driver, options, policy } = spec;
-  return {
-    id,
-    summary: driver.summary,
-    entities: driver.entities?.(options) ?? [],
-    moves: driver.moves,
-    leaseMs: policy.leaseMs ?? driver.lease.defaultMs,
-    onLoss: policy.onLoss,
-  };
 }

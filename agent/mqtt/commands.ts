@@ -2,7 +2,8 @@ import { AgentError } from "../contract/errors.ts";
 import { bytesOf, type ByteString } from "../contract/request.ts";
 import { didYouMean } from "../contract/nearest.ts";
 import { EFFECT_FIELD, fieldOf, LEVEL_FIELD, OFF, ON, POSITION_FIELD } from "./state.ts";
-import type { CoverEntity, Entity, EntityCall, EntityDevice, LightEntity } from "../contract/entity.ts";
+import type { CoverEntity, Entity, EntityCall, LightEntity } from "../contract/entity.ts";
+import type { EntityDevice } from "../contract/entity-device.ts";
 
 /** One call that follows from a command. */
 export interface PlannedCall {

@@ -5,7 +5,7 @@ import type { Answers } from "./answers.ts";
 import type { Arrivals } from "./arrivals.ts";
 import type { Broker, BrokerMessage } from "../contract/broker.ts";
 import type { Cancel } from "../contract/clock.ts";
-import type { EntityDevice } from "../contract/entity.ts";
+import type { EntityDevice } from "../contract/entity-device.ts";
 import type { Kept } from "./kept.ts";
 import type { MqttCallers } from "./callers.ts";
 import type { Topics } from "./topics.ts";

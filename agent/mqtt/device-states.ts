@@ -1,7 +1,8 @@
 import { deviceState } from "./state.ts";
 import type { Broker } from "../contract/broker.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
-import { variablesOf, type EntityDevice } from "../contract/entity.ts";
+import { variablesOf } from "../contract/entity.ts";
+import type { EntityDevice } from "../contract/entity-device.ts";
 import type { RetainedPublisher } from "./publisher.ts";
 import type { Topics } from "./topics.ts";
 import type { VariableReader } from "../contract/variable.ts";

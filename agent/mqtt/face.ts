@@ -13,7 +13,7 @@ import { serveDeviceCommands } from "./device-commands.ts";
 import { serveNodeRequests } from "./node-requests.ts";
 import type { Broker, BrokerMessage } from "../contract/broker.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
-import type { EntityDevice } from "../contract/entity.ts";
+import type { EntityDevice } from "../contract/entity-device.ts";
 import type { FaceOptions } from "./face-options.ts";
 import type { Figures, Permits, Service } from "../contract/request.ts";
 import type { Journal, JournalEvent } from "../contract/journal.ts";

@@ -1,4 +1,4 @@
-import type { EntityDevice } from "../contract/entity.ts";
+import type { EntityDevice } from "../contract/entity-device.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
 import type { FaceOptions } from "./face-options.ts";
 import type { PlannedCall } from "./commands.ts";

@@ -1,4 +1,5 @@
-import type { Entity, EntityDevice } from "../contract/entity.ts";
+import type { Entity } from "../contract/entity.ts";
+import type { EntityDevice } from "../contract/entity-device.ts";
 import type { Value } from "../contract/value.ts";
 import type { Variable } from "../contract/variable.ts";
 

@@ -8,7 +8,7 @@ import { createSimBoard } from "../../drivers/board/sim/sim-board.ts";
 import { createVariableStore } from "../../analytics/store.ts";
 import { deviceCommonSchema } from "../../agent/config/schema.ts";
 import { deviceModules } from "../../agent/modules.ts";
-import { entityDevice } from "../../agent/contract/entity.ts";
+import { entityDevice } from "../../agent/contract/entity-device.ts";
 import { faceOptionsSchema } from "../../agent/mqtt/face-options.ts";
 import { limitsSchema } from "../../agent/contract/limits.ts";
 import { openHost } from "../../agent/host/host.ts";
