@@ -21,7 +21,7 @@ interface Node {
 
 /** What a section's table has a row for each of. */
 export const DOCUMENTED_SECTIONS = [
-  ...["memory", "files", "events", "queue", "fleet", "classic", "auth", "tls", "audit"],
+  ...["memory", "files", "events", "queue", "fleet", "mqtt", "classic", "auth", "tls", "audit"],
   ...["host", "keeper", "link", "motion", "watchdog", "analytics.driving"],
 ] as const;
 
