@@ -57,7 +57,8 @@ const BYTES_BESIDE_PAYLOAD = 131_072;
 /** Rejects IO or DENIED, with what the broker or the network said. The library is loaded with the first one. */
 export async function openConnection(from: ConnectionOptions): Promise<BrokerConnection> {
   const { url, options, onMessage, onClose, signal } = from;
-  const { connect } = await import("mqtt");
+  // Names of a CommonJS package are found in Node's own import of it, and not in that of the built program; its default is the package in both.
+  const { connect } = (await import("mqtt")).default;
   if (signal.aborted) throw new AgentError("IO", `mqtt: ${url}: given up`);
   const client = connect(url, clientOptions(from));
   quicken(client);
