@@ -7,11 +7,6 @@ const MIB = 1024 * 1024;
 /** A topic, or the beginning of one: no wildcards, no empty levels. */
 const topicSchema = z.string().regex(/^[^\s#+/]+(\/[^\s#+/]+)*$/, { error: "a topic is words with / between them, without # and +" });
 
-/** What happens to messages of a stream while there is no connection to the broker. */
-const streamPolicySchema = z
-  .enum(["latest", "queue", "drop"])
-  .describe("latest: only the newest is sent afterwards; queue: every one is kept, on disk, and sent in order; drop: none");
-
 /** What waits on disk for the broker. */
 const outboxOptionsSchema = z.strictObject({
   maxBytes: z
@@ -85,5 +80,3 @@ export const mqttOptionsSchema = z.strictObject({
 
 export type MqttOptions = z.output<typeof mqttOptionsSchema>;
 export type OutboxOptions = z.output<typeof outboxOptionsSchema>;
-
-export { streamPolicySchema, topicSchema };

@@ -14,7 +14,7 @@ export interface OutboxRecord {
 }
 
 /** Everything up to that number is done with. */
-export interface DoneRecord {
+interface DoneRecord {
   readonly doneSequence: number;
 }
 
