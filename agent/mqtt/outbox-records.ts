@@ -13,11 +13,6 @@ export interface OutboxRecord {
   readonly retain: boolean;
 }
 
-/** Everything up to that number is done with. */
-interface DoneRecord {
-  readonly doneSequence: number;
-}
-
 const MESSAGE = "M";
 const DONE = "D";
 const LINE_FEED = 0x0a;
