@@ -12,6 +12,7 @@ const rows = await runSuite(
     driving: () => import("./campaigns/driving.ts"),
     failsafe: () => import("./campaigns/failsafe.ts"),
     serial: () => import("./campaigns/serial.ts"),
+    partition: () => import("./campaigns/partition.ts"),
     broker: () => import("./campaigns/broker.ts"),
   },
   process.argv.slice(2),
