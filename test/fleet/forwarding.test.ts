@@ -177,3 +177,50 @@ t.test("it counts what its own devices have begun and not ended", async (t) => {
   await settled();
   t.equal(forwarding.running, 0);
 });
+
+t.test("where it is certain that nothing was done, another node is asked within the deadline, and each only once", async (t) => {
+  const clock = createFakeClock();
+  const refused = new WeakSet<Reply>();
+  const asked: string[] = [];
+  const answers = new Map<string, Reply>([
+    ["shed", errorReply(new AgentError("NOT_READY", "shed is silent"))],
+    ["attic", valueReply("attic")],
+    ["barn", errorReply(new AgentError("IN_USE", "barn is driven"))],
+  ]);
+  const rig: { order: string[]; took: number; certain: ReadonlySet<string> } = { order: [], took: 0, certain: new Set(["shed", "barn"]) };
+  const fleet: Fleet = {
+    self: "garage",
+    others: [...answers.keys()],
+    ask(node, _request, deadlineMs) {
+      asked.push(`${node} ${deadlineMs}`);
+      clock.advanceNow(rig.took);
+      const reply = answers.get(node) as Reply;
+      if (rig.certain.has(node)) refused.add(reply);
+      else refused.delete(reply);
+      return Promise.resolve(reply);
+    },
+    pick: (_fn, tried) => Promise.resolve(rig.order.find((node) => tried?.has(node) !== true)),
+    refused: (reply) => refused.has(reply),
+    learned: () => undefined,
+  };
+  const devices: Service = { verbs: [], handle: () => errorReply(new AgentError("UNKNOWN", "no function lamp.on")) };
+  const forwarding = createForwardingDevices({ devices, fleet, deadlineMs: 2000, clock });
+  const caller: Caller = { name: "ada", priority: 100, signal: new AbortController().signal };
+  const clone = async (order: string[], words = "NODE ANY lamp.on", took = 300): Promise<string> => {
+    asked.length = 0;
+    rig.order = order;
+    rig.took = took;
+    const reply = await forwarding.handle({ verb: "CLONE", args: words.split(" ") }, caller);
+    return reply.kind === "error" ? `-${reply.error.code} ${reply.error.message}` : reply.kind === "value" ? (reply.value as string) : "";
+  };
+  t.equal(await clone(["shed", "barn", "attic"]), "attic");
+  t.strictSame(asked, ["shed 2000", "barn 1700", "attic 1400"]);
+  t.equal(await clone(["shed", "barn"]), "-IN_USE barn is driven", "the last refusal, when nobody is left");
+  t.equal(await clone(["shed", "attic"], "NODE ANY DEADLINE 300 lamp.on"), "-NOT_READY shed is silent", "not after the deadline");
+  t.strictSame(asked, ["shed 300"]);
+  t.equal(await clone([]), "-UNKNOWN no function lamp.on; no other node that answers has it (NODES lists them)");
+  rig.certain = new Set();
+  t.equal(await clone(["shed", "attic"]), "-NOT_READY shed is silent", "it may have been done");
+  t.strictSame(asked, ["shed 2000"]);
+  t.equal(await clone(["attic"], "NODE shed lamp.on"), "-NOT_READY shed is silent", "who names a node means it");
+});
