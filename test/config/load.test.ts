@@ -194,10 +194,10 @@ devices:
     yaml: 'analytics:\n  sources: [{ tcpp: "127.0.0.1:1" }, {}, { tcp: abc }, { file: 7 }, nope, { tcp: "127.0.0.1:1", idle: 3 }]',
     problems: [
       "virgo.yaml:2:15: unknown key tcpp in analytics.sources[0]; did you mean tcp?",
-      "virgo.yaml:2:38: analytics.sources[1] is a map; write { tcp: host:port where `nc -l` or the analytics serves pairs }, { file: text } or { log: text }",
+      "virgo.yaml:2:38: analytics.sources[1] is a map; write { tcp: host:port where `nc -l` or the analytics serves pairs }, { file: text }, { mqtt: text } or { log: text }",
       'virgo.yaml:2:49: analytics.sources[2].tcp is "abc"; an address is host:port, for example 127.0.0.1:10000',
       "virgo.yaml:2:64: analytics.sources[3].file is 7; write text",
-      'virgo.yaml:2:69: analytics.sources[4] is "nope"; write { tcp: host:port where `nc -l` or the analytics serves pairs }, { file: text } or { log: text }',
+      'virgo.yaml:2:69: analytics.sources[4] is "nope"; write { tcp: host:port where `nc -l` or the analytics serves pairs }, { file: text }, { mqtt: text } or { log: text }',
       "virgo.yaml:2:97: unknown key idle in analytics.sources[5]; did you mean idleMs?",
     ],
   },
@@ -387,7 +387,7 @@ rules:
     name: "a name from JavaScript's inside",
     yaml: "__proto__: { x: 1 }",
     problems: [
-      "virgo.yaml:1:1: unknown key __proto__ in the file; it may hold node, board, isolation, modules, listen, clone, kingcobra, host, keeper, link, motion, watchdog, memory, files, events, queue, fleet, classic, auth, tls, audit, limits, log, devices, analytics or rules",
+      "virgo.yaml:1:1: unknown key __proto__ in the file; it may hold node, board, isolation, modules, listen, clone, kingcobra, host, keeper, link, motion, watchdog, memory, files, events, queue, fleet, mqtt, classic, auth, tls, audit, limits, log, devices, analytics or rules",
     ],
   },
 ];

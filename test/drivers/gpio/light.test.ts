@@ -207,7 +207,7 @@ t.test("the ports a light claims are known before it opens", (t) => {
   t.same(claims({ pwm: CHANNEL }), ["pwm sim:0"]);
   t.same(
     gpio.drivers.map(({ name }) => name),
-    ["light", "relay", "button", "switch", "servo", "pan-tilt", "motor", "ultrasonic", "dimmer", "expander", "ina219", "compass"],
+    ["light", "relay", "button", "switch", "servo", "pan-tilt", "motor", "ultrasonic", "dimmer", "expander", "ina219", "compass", "cover"],
   );
   t.end();
 });
