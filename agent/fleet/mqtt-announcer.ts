@@ -28,6 +28,8 @@ export interface Announcer {
   close(): void;
 }
 
+const RETAINED = { qos: 1, retain: true } as const;
+
 /** Publishes this node's birth: with every connection, when its devices or its load have changed, and so often that nobody takes it for gone. */
 export function startAnnouncer({ broker, topics, self, version, boot, options, devices, load, clock, log }: AnnouncerOptions): Announcer {
   const signal = new AbortController();
@@ -65,7 +67,9 @@ export function startAnnouncer({ broker, topics, self, version, boot, options, d
       addresses: options.addresses,
       devices: listed,
     };
-    await publish(topics.birth(self), JSON.stringify(birth));
+    // What is retained is written to disk by some brokers, and a cluster that lost its leader has the connection wait for that: only what lasts is.
+    const lasts = told?.devices !== now.devices;
+    await broker.publish(topics.birth(self), JSON.stringify(birth), lasts ? RETAINED : { qos: 0 });
     told = now;
     announced += 1;
   }
@@ -74,10 +78,6 @@ export function startAnnouncer({ broker, topics, self, version, boot, options, d
     return (
       before.devices !== now.devices || Math.abs(before.load - now.load) >= options.loadStep || now.atMs - before.atMs >= options.renewMs
     );
-  }
-
-  async function publish(topic: string, payload: string): Promise<void> {
-    await broker.publish(topic, payload, { qos: 1, retain: true });
   }
 
   function failed(thrown: unknown): void {
@@ -109,7 +109,7 @@ export function startAnnouncer({ broker, topics, self, version, boot, options, d
     },
     contradict() {
       if (!broker.connected || signal.signal.aborted) return;
-      publish(topics.status(self), "online").catch(failed);
+      broker.publish(topics.status(self), "online", RETAINED).catch(failed);
       anew();
     },
     close() {

@@ -101,9 +101,11 @@ t.test(
     t.equal(sent("virgo/garage/birth").length, 1, "and none is said at once");
     await clock.advance(1);
     t.match(sent("virgo/garage/birth").at(-1), { number: 2, load: 0.5 });
+    t.strictSame(broker.published.at(-1)?.options, { qos: 0 }, "what changes all the time is for those who are there, and is not stored");
     own.reply = () => valueReply([{ ...DEVICES[0], state: "faulted" }]);
     await clock.advance(1000);
     t.match(sent("virgo/garage/birth").at(-1), { number: 3, devices: [{ state: "faulted" }] });
+    t.strictSame(broker.published.at(-1)?.options, { qos: 1, retain: true });
     own.reply = () => errorReply(new AgentError("NOT_READY", "the device host starts"));
     await clock.advance(30_000);
     t.equal(sent("virgo/garage/birth").length, 3, "whoever does not know what it has says nothing");
