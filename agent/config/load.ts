@@ -8,6 +8,8 @@ import { checkRules } from "./rules.ts";
 import { configSchema } from "./schema.ts";
 import { check } from "./schema-problems.ts";
 import { readYaml } from "./yaml-source.ts";
+import { NODE_TOPICS } from "../mqtt/topics.ts";
+import { permitMistake } from "../access/permits.ts";
 import { derivedNames } from "../../analytics/statistics/options.ts";
 import type { DeviceModule } from "../contract/device.ts";
 import type { BoardChoice } from "./board-file.ts";
@@ -118,6 +120,7 @@ function contradictions(source: YamlSource, config: RawConfig): readonly Problem
     ...replyProblems(source, config),
     ...userProblems(source, config),
     ...brokerProblems(source, config),
+    ...permitProblems(source, config),
     ...boundProblems(source, config),
   ];
 }
@@ -165,9 +168,30 @@ function* userProblems(source: YamlSource, { auth }: RawConfig): Generator<Probl
   }
 }
 
+/** What others may do by way of the broker. */
+function* permitProblems(source: YamlSource, { mqtt, fleet }: RawConfig): Generator<Problem> {
+  for (const [path, allow] of [
+    [["mqtt", "devices"], mqtt?.devices.allow ?? []],
+    [["fleet", "mqtt"], fleet.mqtt.allow],
+  ] as const) {
+    for (const [index, permit] of allow.entries()) {
+      const mistake = permitMistake(permit);
+      if (mistake !== undefined) yield source.problem([...path, "allow", index], "value", `${path.join(".")}.allow[${index}]: ${mistake}`);
+    }
+  }
+}
+
 /** What is on a broker needs one. */
-function* brokerProblems(source: YamlSource, { analytics, mqtt }: RawConfig): Generator<Problem> {
+function* brokerProblems(source: YamlSource, { analytics, fleet, mqtt }: RawConfig): Generator<Problem> {
   if (mqtt !== undefined) return;
+  if (fleet.mqtt.enabled) {
+    yield source.problem(
+      ["fleet", "mqtt", "enabled"],
+      "value",
+      "fleet.mqtt is on a broker, but none is configured",
+      "name one with mqtt.url",
+    );
+  }
   for (const part of ["sources", "sinks"] as const) {
     for (const [index, spec] of analytics[part].entries()) {
       if (!("mqtt" in spec)) continue;
@@ -239,6 +263,17 @@ function warningsOf(source: YamlSource, config: AgentConfig): readonly Problem[]
     if (existsSync(plugin)) continue;
     warnings.push(
       source.problem(["clone", "plugins", index], "value", `there is no plugin ${plugin}`, "put it there, or take it off the list"),
+    );
+  }
+  for (const { id } of config.mqtt?.devices.enabled === true ? config.devices : []) {
+    if (!NODE_TOPICS.has(id)) continue;
+    warnings.push(
+      source.problem(
+        ["devices", id],
+        "key",
+        `a device called ${id} is not seen over MQTT`,
+        "call it otherwise: the node has a topic of that name",
+      ),
     );
   }
   for (const [index, from] of config.analytics.sources.entries()) {

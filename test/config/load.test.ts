@@ -384,6 +384,22 @@ rules:
     problems: ["virgo.yaml:1:1: Unresolved alias (the anchor must be set before the alias): x"],
   },
   {
+    name: "what is on a broker, without one",
+    yaml: "fleet: { mqtt: { enabled: true } }\nanalytics: { sources: [{ mqtt: a/# }] }",
+    problems: [
+      "virgo.yaml:1:27: fleet.mqtt is on a broker, but none is configured; name one with mqtt.url",
+      "virgo.yaml:2:32: analytics.sources[0] is on a broker, but none is configured; name one with mqtt.url",
+    ],
+  },
+  {
+    name: "permits over a broker that are none",
+    yaml: 'mqtt: { url: "mqtt://b", devices: { allow: [lamp] } }\nfleet: { mqtt: { allow: ["lamp.*", "car:*"] } }',
+    problems: [
+      "virgo.yaml:1:45: mqtt.devices.allow[0]: lamp names no function; write lamp.on, lamp.*, or * for everything",
+      "virgo.yaml:2:36: fleet.mqtt.allow[1]: car:*: there are no permits for car; they start with vars:, files:, queue:, memory:, events:, or name a function as lamp.on does",
+    ],
+  },
+  {
     name: "a name from JavaScript's inside",
     yaml: "__proto__: { x: 1 }",
     problems: [
@@ -493,6 +509,15 @@ t.test("a board file is found beside the configuration, by its path, or by its n
   t.match(load(t, "board: raspberry-pi-5").config?.board, { name: "Raspberry Pi 5" });
   t.match(load(t, "board: auto", mine, { board: "mine.yaml" }).config?.board, { name: "mine" }, "an option of the caller wins");
   t.equal(load(t, "board: nonsense", {}, { board: "sim" }).config?.board, "sim");
+  t.end();
+});
+
+t.test("a device with a name that is a topic of the node is not seen over MQTT: that is a warning", (t) => {
+  const { warnings } = load(t, "mqtt: { url: mqtt://b }\ndevices: { td: { driver: switch }, lamp: { driver: switch } }");
+  t.match(warnings.map(problemText), [
+    /:2:12: a device called td is not seen over MQTT; call it otherwise: the node has a topic of that name$/,
+  ]);
+  t.equal(warnings.length, 1);
   t.end();
 });
 
