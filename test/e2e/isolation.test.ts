@@ -145,7 +145,8 @@ t.test("an error nobody catches in a driver takes every device to its exit state
   t.equal(await agent.ask("CLONE arm.explode"), ":1\r\n");
   await eventually(async () => (await agent.figure("starts")) === "2" && (await agent.figure("state")) === "running");
   t.equal(await agent.figure("lastEnd"), "exit code 70");
-  t.match(agent.life(), /^open (safe )+close open$/);
+  // Whoever makes devices of modules safe meanwhile is ended before the next device host opens them, however far it has come.
+  t.match(agent.life(), /^open (safe )+close (open (safe )?)?open safe$/);
   t.equal(await agent.ask("CLONE arm.go"), ":1\r\n");
 });
 
