@@ -19,6 +19,9 @@ const EXPLODING_AGENT = ["--import", "tsx", "test/e2e/traced-agent.ts"];
 
 const LAMP = "devices: { lamp: { driver: light, line: GPIO17, beam: { low: 30, high: 100 } } }\n";
 
+/** The virtual board is slow, and whoever tests has other things to do: what is late here is no sign of death. */
+const PATIENT = "keeper: { heartbeatMs: 250, missedBeats: 20 }\n";
+
 interface BoardAgent {
   /** Sends a signal if one is given, and resolves with the exit code. */
   end(signal?: NodeJS.Signals): Promise<number | null>;
@@ -28,7 +31,7 @@ interface BoardAgent {
 async function startAgent(t: Pick<Test, "teardown">, yaml: string, command = AGENT): Promise<BoardAgent> {
   const folder = mkdtempSync(join(tmpdir(), "agent-"));
   const [config, state] = [join(folder, "virgo.yaml"), join(folder, "state")];
-  writeFileSync(config, yaml);
+  writeFileSync(config, `${PATIENT}${yaml}`);
   writeFileSync(join(folder, "sysfs.yaml"), "name: the old interface\ngpio: sysfs\n");
   const options = command === AGENT ? ["--config", config, "--state", state] : [config, state];
   const agent = spawn(process.execPath, [...command, ...options], { cwd: CHECKOUT, stdio: ["ignore", "ignore", "inherit"] });
