@@ -1,6 +1,6 @@
 // The agent under test, as it is installed, in a process group of its own.
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -73,7 +73,9 @@ export async function startAgent(folder: string, more: NodeJS.ProcessEnv): Promi
   const env = { ...plainEnvironment(), ...more };
   mkdirSync(folder, { recursive: true });
   rmSync(listen, { force: true });
-  const front = spawn(process.execPath, [MAIN, "agent"], { cwd: folder, env, stdio: ["ignore", "inherit", "inherit"], detached: true });
+  const log = openSync(join(folder, "agent.log"), "a");
+  const front = spawn(process.execPath, [MAIN, "agent"], { cwd: folder, env, stdio: ["ignore", log, "inherit"], detached: true });
+  closeSync(log);
   const ended = new Promise<void>((resolve) => front.once("exit", () => resolve()));
   const frontPid = front.pid ?? 0;
   await until("the agent listens", () => {
