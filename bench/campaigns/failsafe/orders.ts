@@ -12,6 +12,8 @@ const ORDER_MS = 50;
 export interface Orders {
   /** When the last order that is known to have counted was given. */
   lastMs(): number;
+  /** An order was given that nobody has heard of yet: whether it counts, and until when, is not known here. */
+  onItsWay(): boolean;
   /** `reset`: the connection is torn down. `silent`: it stays, and nothing more comes. */
   cut(how: "reset" | "silent"): void;
   end(): void;
@@ -90,7 +92,7 @@ export async function orderByClient({ gateway }: Listening): Promise<Orders | un
   });
   socket.on("data", (chunk: Buffer) => read(chunk.toString("latin1")));
 
-  const orders = { lastMs: () => last, ...cutting(socket, sending) };
+  const orders = { lastMs: () => last, onItsWay: () => pending.length > 0, ...cutting(socket, sending) };
   await until("the orders are carried out", () => refusal !== undefined || rounds >= 3);
   if (refusal === undefined) return orders;
   process.stdout.write(`an order was refused: ${refusal}\n`);
@@ -112,5 +114,5 @@ export async function orderByStream({ gateway, analytics }: Listening): Promise<
     return answer !== "" && !answer.startsWith("-");
   });
   pedals = { accelerator: 40, brake: 0 };
-  return { lastMs: () => last, ...cutting(socket, sending) };
+  return { lastMs: () => last, onItsWay: () => false, ...cutting(socket, sending) };
 }

@@ -15,6 +15,7 @@ const WINDOW_MS = 5000;
 const SETTLE_MS = 150;
 const LOOK_MS = 50;
 const DRIVEN_LIMIT_MS = 3000;
+const ANSWER_LIMIT_MS = 1000;
 
 /** Where a device's orders arrive in the end. */
 export interface Port {
@@ -81,6 +82,12 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
     }
   }
 
+  /** An order that was carried out and not answered would make the lease end later than is known here. */
+  async function untilAnswered(orders: Orders): Promise<void> {
+    const endMs = monotonicMs() + ANSWER_LIMIT_MS;
+    while (orders.onItsWay() && monotonicMs() < endMs) await wait(1);
+  }
+
   async function untilSafe(eventMs: number, lastDueMs: () => number): Promise<readonly number[] | undefined> {
     while (monotonicMs() < lastDueMs() + SETTLE_MS) await wait(LOOK_MS);
     for (;;) {
@@ -116,6 +123,7 @@ export async function measure(way: Way, { place, times, seed }: RepetitionOption
       noteDisturbed(driven ? "another device host runs" : "not driven");
       return undefined;
     }
+    await untilAnswered(orders);
     const eventMs = monotonicMs();
     const dueOf = (moves: boolean): number => way.dueMs(eventMs, orders, moves);
     const happening = way.happen(running, orders, odd);
