@@ -8,6 +8,8 @@ export interface PollerThreadData {
   /** `struct epoll_event`: its size and where the token lies. */
   readonly eventBytes: number;
   readonly tokenAt: number;
+  /** Shared: 1 once the package is loaded and knows the call, or failed to. */
+  readonly loaded: Int32Array;
 }
 
 /**
@@ -18,9 +20,16 @@ export interface PollerThreadData {
 export const POLLER_THREAD = String.raw`
 "use strict";
 const { parentPort, workerData } = require("node:worker_threads");
-const { epollFd, stopToken, koffiPath, eventBytes, tokenAt } = workerData;
-const koffi = require(koffiPath);
-const epollWait = koffi.load(null).func("int epoll_wait(int epollFd, void *events, int count, int timeoutMs)");
+const { epollFd, stopToken, koffiPath, eventBytes, tokenAt, loaded } = workerData;
+let koffi;
+let epollWait;
+try {
+  koffi = require(koffiPath);
+  epollWait = koffi.load(null).func("int epoll_wait(int epollFd, void *events, int count, int timeoutMs)");
+} finally {
+  Atomics.store(loaded, 0, 1);
+  Atomics.notify(loaded, 0);
+}
 const EINTR = 4;
 const EVENTS = 64;
 const events = Buffer.alloc(EVENTS * eventBytes);

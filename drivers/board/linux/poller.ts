@@ -24,6 +24,9 @@ export interface Poller {
 /** What the thread hears when it shall end. */
 const STOP_TOKEN = 0;
 
+/** Far more than loading takes. */
+const LOAD_LIMIT_MS = 1000;
+
 const WAKE = Buffer.from(new BigUint64Array([1n]).buffer);
 
 interface Watch {
@@ -47,20 +50,26 @@ export function createPoller(libc: Libc): Poller {
     const epollFd = libc.epollCreate();
     const wakeFd = libc.eventfd();
     libc.epollAdd(epollFd, wakeFd, STOP_TOKEN);
+    const loaded = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
     const data: PollerThreadData = {
       epollFd,
       stopToken: STOP_TOKEN,
       koffiPath: createRequire(import.meta.url).resolve("koffi"),
       eventBytes: EPOLL_EVENT.bytes,
       tokenAt: EPOLL_EVENT.tokenAt,
+      loaded,
     };
     // The options of the process are for programs that are files.
     const worker = new Worker(POLLER_THREAD, { eval: true, execArgv: [], name: "virgo-edges", workerData: data });
     function stop(): void {
       writeSync(wakeFd, WAKE);
     }
-    // A process that exits waits for its threads, and this one waits for edges.
-    process.once("exit", stop);
+    /** A process that exits waits for its threads, and this one waits for edges. Ended while it loads native code it would take the process down with SIGABRT. */
+    function stopAtExit(): void {
+      Atomics.wait(loaded, 0, 0, LOAD_LIMIT_MS);
+      stop();
+    }
+    process.once("exit", stopAtExit);
     const started: Session = { epollFd, stop };
     let reason: unknown = "it ended";
     worker.on("message", (tokens: number[]) => {
@@ -70,7 +79,7 @@ export function createPoller(libc: Libc): Poller {
       reason = thrown;
     });
     worker.on("exit", () => {
-      process.off("exit", stop);
+      process.off("exit", stopAtExit);
       closeSync(epollFd);
       closeSync(wakeFd);
       if (session === started) fail(reason);

@@ -185,6 +185,17 @@ t.test("a process that exits while edges are waited for does not wait for them",
   }
 });
 
+t.test("a process may exit while the thread is still loading native code", async (t) => {
+  const codes = await Promise.all(
+    [0, 5, 10, 15, 18, 20, 22, 25, 30].map(async (delayMs) => {
+      const [command, args] = plainNode(["--import", "tsx", "test/helpers/exiting-poller.ts", String(delayMs)]);
+      const [code] = (await once(spawn(command, [...args], { stdio: "ignore" }), "exit")) as [number | null];
+      return code;
+    }),
+  );
+  t.same(codes, [0, 0, 0, 0, 0, 0, 0, 0, 0]);
+});
+
 t.test("without koffi the error names the package and how to get it", async (t) => {
   const hooks = `export async function resolve(name, context, next) {
     if (name === "koffi") throw new Error("Cannot find package 'koffi'");
