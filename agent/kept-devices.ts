@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { shippedBoardFor } from "./config/board-file.ts";
 import { messageOf, toAgentError } from "./contract/errors.ts";
 import { errorReply, OK, refusal, type Caller, type Reply, type Request, type VerbDoc } from "./contract/request.ts";
+import { within } from "./host/time-limit.ts";
 import { HOST_VERBS } from "./host/verb-docs.ts";
 import { createKeeper, type Keeper, type KeeperState } from "./keeper.ts";
 import { createModuleSafety, startCommand } from "./keeper/module-safety.ts";
@@ -13,7 +14,7 @@ import { writeWhole } from "./state-folder.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import { readProperty, SYSTEM_ROOTS } from "../drivers/board/linux/sysfs-file.ts";
 import type { BoardChoice } from "./config/board-file.ts";
-import type { Cancel, Clock } from "./contract/clock.ts";
+import type { Clock } from "./contract/clock.ts";
 import type { DeviceSpec } from "./contract/device.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Log } from "./contract/log.ts";
@@ -52,8 +53,8 @@ const RESET_HOST: VerbDoc = {
   summary: "make a faulted device safe and usable again, try to open a failed one, or start the device host afresh",
 };
 
-/** What preparing for the worst may cost is not paid while the agent starts. */
-const PREPARE_MS = 100;
+/** Preparing for the worst keeps nobody waiting longer. */
+const PREPARE_LIMIT_MS = 2000;
 
 /** Devices in a process that is on its way. */
 export interface KeptDevices {
@@ -175,16 +176,19 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Kept
     void leaveSetup();
   });
   let starting = true;
-  let cancelPreparing: Cancel = () => undefined;
-  const started = keeper.start().finally(() => (starting = false));
-  started.then(prepareSoon, () => undefined);
+  const started = Promise.all([keeper.start(), prepare()])
+    .then(() => undefined)
+    .finally(() => (starting = false));
+  // Whoever opens it waits for that, but not at once.
+  started.catch(() => undefined);
 
-  function prepareSoon(): void {
-    cancelPreparing = clock.after(PREPARE_MS, () => {
-      safety.prepare().catch((error: unknown) => {
-        log.warn({}, `making devices safe from outside would be slow or impossible: ${messageOf(error)}`);
-      });
-    });
+  /** While the device host starts, because it keeps this process busy for longer than an order may be on its way. */
+  async function prepare(): Promise<void> {
+    try {
+      await within(clock, PREPARE_LIMIT_MS, "preparing to make devices safe", safety.prepare());
+    } catch (error) {
+      log.warn({}, `making devices safe from outside would be slow or impossible: ${messageOf(error)}`);
+    }
   }
 
   const devices: NodeDevices = {
@@ -193,7 +197,6 @@ export async function openKeptDevices(options: KeptDevicesOptions): Promise<Kept
     report: () => remote.status() ?? nothingKnown(keeper.why()),
     stopRules: () => undefined,
     async stop() {
-      cancelPreparing();
       await keeper.stop();
       await safety.close();
       remote.close();
