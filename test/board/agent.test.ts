@@ -39,7 +39,8 @@ async function startAgent(t: Pick<Test, "teardown">, yaml: string, command = AGE
     agent.once("exit", resolve);
   });
   t.teardown(async () => {
-    agent.kill("SIGKILL");
+    // In order: the device host of an agent that is killed keeps its lines for a moment, and the next agent would find them taken.
+    agent.kill("SIGTERM");
     await ended;
   });
   await until("the agent listens", () => existsSync(join(state, "listen.json")), 30_000);
