@@ -9,7 +9,7 @@ export type { VariableValue } from "./contract/variable.ts";
 export { mayRepeat, type Client } from "./fleet/client.ts";
 export type { ClassicClient, ClassicPorts } from "./fleet/classic-client.ts";
 export { parseNodeList, readNodeList, type NodeEntry, type NodeList } from "./fleet/conf.ts";
-export type { BackOffOptions } from "./fleet/back-off.ts";
+export type { BackOffOptions } from "./contract/back-off.ts";
 export type { TlsMaterial } from "./fleet/connection.ts";
 export type { CloneCallOptions, DeviceDescription, DeviceVerbs, FunctionDescription } from "./fleet/client/devices.ts";
 export type { EventGraph, EventVerbs, GraphEdge, GraphVertex, TailedEvent } from "./fleet/client/events.ts";

@@ -8,7 +8,7 @@ import { createQueueVerbs, type QueueVerbs } from "./client/queue.ts";
 import { createVariableVerbs, type VariableVerbs } from "./client/variables.ts";
 import { wordOf, type Argument } from "./client/words.ts";
 import { parseTarget } from "./target.ts";
-import type { BackOffOptions } from "./back-off.ts";
+import type { BackOffOptions } from "../contract/back-off.ts";
 import type { TlsMaterial } from "./connection.ts";
 import type { Clock } from "../contract/clock.ts";
 import type { Value } from "../contract/value.ts";

@@ -1,5 +1,5 @@
 import { AgentError, toAgentError } from "../contract/errors.ts";
-import { createBackOff, type BackOffOptions } from "./back-off.ts";
+import { createBackOff, type BackOffOptions } from "../contract/back-off.ts";
 import { connectAgent, type AgentConnection, type TlsMaterial, type Word } from "./connection.ts";
 import { targetText, type Target } from "./target.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";

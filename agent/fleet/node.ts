@@ -1,7 +1,7 @@
 import { AgentError, toAgentError } from "../contract/errors.ts";
 import { errorReply } from "../contract/request.ts";
 import { abilitiesOf, type Abilities } from "./abilities.ts";
-import { createBackOff } from "./back-off.ts";
+import { createBackOff } from "../contract/back-off.ts";
 import { createLanes } from "./lanes.ts";
 import { infoSection } from "./load.ts";
 import { targetText, type Target } from "./target.ts";

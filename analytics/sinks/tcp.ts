@@ -1,5 +1,6 @@
 import net from "node:net";
 
+import { createBackOff } from "../../agent/contract/back-off.ts";
 import { messageOf } from "../../agent/contract/errors.ts";
 import { linesText } from "./lines.ts";
 import { createOutlet, type Outlet } from "./outlet.ts";
@@ -34,7 +35,7 @@ export function startTcpSink(options: TcpSinkStart): Sink {
   const selection = createSelection({ variables, rules: rulesOf(selected), clock, emit });
   let socket: net.Socket | undefined;
   let outlet: Outlet | undefined;
-  let retryMs = minRetryMs;
+  const backOff = createBackOff({ minMs: minRetryMs, maxMs: maxRetryMs }, random);
   let cancelRetry: Cancel | undefined;
   let reported = false;
   let closed = false;
@@ -50,7 +51,7 @@ export function startTcpSink(options: TcpSinkStart): Sink {
     socket = opened;
     opened.resume();
     opened.on("connect", () => {
-      retryMs = minRetryMs;
+      backOff.reset();
       reported = false;
       log.info({ sink: name }, `${name}: connected`);
       outlet = createOutlet(opened, selection, maxBacklogBytes, counts);
@@ -70,12 +71,10 @@ export function startTcpSink(options: TcpSinkStart): Sink {
   }
 
   function retry(reason: string): void {
-    const delayMs = retryMs * (0.5 + random() / 2);
-    retryMs = Math.min(retryMs * 2, maxRetryMs);
     // One line per loss, not one per attempt.
     if (!reported) log.warn({ sink: name }, `${reason}; trying again until it is there`);
     reported = true;
-    cancelRetry = clock.after(delayMs, connect);
+    cancelRetry = clock.after(backOff.next(), connect);
   }
 
   connect();

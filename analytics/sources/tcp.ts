@@ -1,5 +1,6 @@
 import net from "node:net";
 
+import { createBackOff } from "../../agent/contract/back-off.ts";
 import { messageOf } from "../../agent/contract/errors.ts";
 import { watchSilence, type SilenceWatch } from "./silence.ts";
 import { createMeter, type Source, type SourceOptions } from "./source.ts";
@@ -35,7 +36,7 @@ export function startTcpSource(options: TcpSourceOptions): Source {
   const buffer = Buffer.allocUnsafe(READ_BYTES);
   let socket: net.Socket | undefined;
   let connected = false;
-  let retryMs = FIRST_RETRY_MS;
+  const backOff = createBackOff({ minMs: FIRST_RETRY_MS, maxMs: LONGEST_RETRY_MS }, random);
   let cancelRetry: Cancel | undefined;
   let reported = false;
   let closed = false;
@@ -53,7 +54,7 @@ export function startTcpSource(options: TcpSourceOptions): Source {
         buffer,
         callback(byteLength) {
           if (parser.push(buffer.subarray(0, byteLength)) > 0) {
-            retryMs = FIRST_RETRY_MS;
+            backOff.reset();
             watch?.heard();
           }
           return true;
@@ -80,12 +81,10 @@ export function startTcpSource(options: TcpSourceOptions): Source {
   }
 
   function retry(reason: string): void {
-    const delayMs = retryMs * (0.5 + random() / 2);
-    retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
     // One line per loss, not one per attempt.
     if (!reported) log.warn({ source: name }, `${reason}; trying again until it is there`);
     reported = true;
-    cancelRetry = clock.after(delayMs, connect);
+    cancelRetry = clock.after(backOff.next(), connect);
   }
 
   connect();

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import t from "tap";
 
-import { createBackOff } from "../../agent/fleet/back-off.ts";
+import { createBackOff } from "../../agent/contract/back-off.ts";
 import { createLink, type Link, type LinkOptions } from "../../agent/fleet/link.ts";
 import { createFakeClock, settled, type FakeClock } from "../helpers/fake-clock.ts";
 import { startScriptedNode, type ScriptedNode } from "../helpers/scripted-node.ts";

@@ -1,5 +1,5 @@
 import { AgentError, toAgentError } from "../../contract/errors.ts";
-import { createBackOff, type BackOff, type BackOffOptions } from "../back-off.ts";
+import { createBackOff, type BackOff, type BackOffOptions } from "../../contract/back-off.ts";
 import { createLink, type Answered, type Link, type LinkOptions } from "../link.ts";
 import { createPrg, type Prg } from "../prg.ts";
 import type { Cancel } from "../../contract/clock.ts";
