@@ -37,7 +37,7 @@ export interface Broker {
   readonly connected: boolean;
   /** 5, or 4 for 3.1.1: without MQTT 5 there are no properties. */
   readonly protocol: 4 | 5;
-  /** Resolves when it was handed to the connection (0) or acknowledged by the broker (1). Rejects NOT_READY without connection, FULL when too much waits, IO when it is lost before. */
+  /** Resolves when it was handed to the connection and that has room for more (0) or acknowledged by the broker (1). Rejects NOT_READY without connection, FULL when too much waits, IO when it is lost before. */
   publish(topic: string, payload: string | Uint8Array, options?: PublishOptions): Promise<void>;
   /** Messages on topics that the filter covers, in order; subscribed again with every connection. What the listener throws is logged. */
   subscribe(filter: string, listener: (message: BrokerMessage) => void, qos?: 0 | 1): Cancel;

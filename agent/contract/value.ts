@@ -8,3 +8,9 @@ export type Eventually<T> = T | Promise<T>;
 export function isPending<T>(result: Eventually<T>): result is Promise<T> {
   return result instanceof Promise;
 }
+
+/** For JSON.stringify: integers of 64 bits as numbers where they fit, else as text; bytes as UTF-8 text. */
+export function asJson(_name: string, value: unknown): unknown {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : value;
+}

@@ -71,7 +71,9 @@ export function createAsker({ broker, topics, self, boot, maxOpen, clock }: Aske
       const id = `${boot}.${++number}`;
       const answer = answered(id, limitMs);
       try {
-        await broker.publish(topics.orders(node), JSON.stringify({ id, controller: self, ...question } satisfies Ask), AT_MOST_ONCE);
+        const text = JSON.stringify({ id, controller: self, ...question } satisfies Ask);
+        // A network that takes nothing is not waited for any longer than the answer.
+        await Promise.race([broker.publish(topics.orders(node), text, AT_MOST_ONCE), answer]);
       } catch (thrown) {
         open.get(id)?.(undefined);
         throw thrown;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
+import { asJson } from "../contract/value.ts";
 import { bytesOf, errorReply, textOf } from "../contract/request.ts";
 import { NODE_NAME, objectIn } from "./mqtt-birth.ts";
 import type { FleetTopics } from "./mqtt-topics.ts";
@@ -140,10 +141,4 @@ function answerText(id: string, reply: Reply): string {
   if (reply.kind === "error") return JSON.stringify({ id, status: "error", code: reply.error.code, error: reply.error.message });
   if (reply.kind === "status") return JSON.stringify({ id, status: "ok", data: reply.text });
   return JSON.stringify({ id, status: "ok", data: reply.raw === true ? textOf(reply.value as string) : reply.value }, asJson);
-}
-
-/** Integers of 64 bits as numbers where they fit, else as text; bytes as text. */
-function asJson(_name: string, value: unknown): unknown {
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-  return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : value;
 }

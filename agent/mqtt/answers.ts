@@ -1,4 +1,5 @@
 import { errorReply, textOf, type Reply } from "../contract/request.ts";
+import { asJson } from "../contract/value.ts";
 import { toAgentError, type AgentError } from "../contract/errors.ts";
 import { isReplyTopic } from "./topics.ts";
 import type { Broker, BrokerMessage } from "../contract/broker.ts";
@@ -56,10 +57,4 @@ export function answerText(reply: Reply, { id, transaction }: CommandMeta): stri
   if (reply.kind === "status") return JSON.stringify({ status: "ok", data: reply.text, ...echo });
   const data = reply.raw === true ? textOf(reply.value as string) : reply.value;
   return JSON.stringify({ status: "ok", data, ...echo }, asJson);
-}
-
-/** Integers of 64 bits as numbers where they fit, else as text; bytes as text. */
-export function asJson(_name: string, value: unknown): unknown {
-  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-  return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : value;
 }

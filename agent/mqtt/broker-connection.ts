@@ -36,6 +36,8 @@ export interface BrokerConnection {
   readonly maxPacketBytes: number;
   /** Bytes that were written and that the kernel has not taken yet. */
   readonly backlogBytes: number;
+  /** Resolves when the kernel has taken what was written, or the connection has ended; undefined while there is room for more. */
+  drained(): Promise<void> | undefined;
   /** `done` is told once: with quality of service 1 when it is acknowledged, undefined, or refused; not at all when the connection ends before. */
   publish(topic: string, payload: string | Uint8Array, options: PublishOptions, done: (refused: AgentError | undefined) => void): void;
   /** Rejects DENIED when the broker refuses it, IO when the connection ends before. */
@@ -180,11 +182,20 @@ function connectionOf(
   { properties: server }: IConnackPacket,
 ): BrokerConnection {
   const numbered = protocol === 5 && server?.subscriptionIdentifiersAvailable !== false;
+  let drained: Promise<void> | undefined;
   return {
     receiveMaximum: server?.receiveMaximum ?? MAX_RECEIVE,
     maxPacketBytes: server?.maximumPacketSize ?? MAX_PACKET_BYTES,
     get backlogBytes() {
       return client.stream.writableLength;
+    },
+    drained() {
+      if (client.stream.writableNeedDrain) {
+        drained ??= drainOf(client).then(() => {
+          drained = undefined;
+        });
+      }
+      return drained;
     },
     publish(topic, payload, options, done) {
       const { qos = 0, retain = false } = options;
@@ -230,6 +241,17 @@ function connectionOf(
       client.stream.destroy();
     },
   };
+}
+
+/** One listener, however many wait. */
+function drainOf({ stream }: MqttClient): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      stream.off("drain", settle).off("close", settle);
+      resolve();
+    };
+    stream.on("drain", settle).on("close", settle);
+  });
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

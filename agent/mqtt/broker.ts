@@ -208,6 +208,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
     if (qos === 0) {
       counts.published += 1;
       admitted.publish(topic, payload, publishing, nothing);
+      await admitted.drained();
       return;
     }
     await new Promise<void>((resolve, reject) => {

@@ -13,6 +13,9 @@ export interface Mosquitto {
   log(): string;
   /** Ends it, with everything it keeps; `signal` SIGKILL: without a goodbye. */
   stop(signal?: "SIGTERM" | "SIGKILL"): Promise<void>;
+  /** It runs and does nothing, until told to go on. */
+  pause(): void;
+  goOn(): void;
   /** Starts it again on the same port, remembering nothing. */
   start(): Promise<void>;
   /** Stopped for good, its folder removed. */
@@ -68,6 +71,12 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     url: `mqtt://127.0.0.1:${port}`,
     log: () => written,
     stop,
+    pause() {
+      child?.kill("SIGSTOP");
+    },
+    goOn() {
+      child?.kill("SIGCONT");
+    },
     start,
     async close() {
       await stop();

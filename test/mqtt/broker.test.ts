@@ -163,6 +163,33 @@ t.test("no more are under way than the broker allows, and no more wait than is c
   );
 });
 
+t.test("who publishes without acknowledgement waits while the network takes nothing, and is refused beyond the backlog", async (t) => {
+  const server = await mosquitto(t);
+  const broker = await opened(t, "n1", { url: server.url, maxBacklogBytes: 1_048_576 });
+  const payload = Buffer.alloc(262_144);
+  server.pause();
+  let sent = 0;
+  let taken = 0;
+  let refused: unknown;
+  const publishings: Promise<unknown>[] = [];
+  for (; refused === undefined && sent < 1000; sent++) {
+    publishings.push(
+      broker.publish("big", payload).then(
+        () => (taken += 1),
+        (error: unknown) => (refused = error),
+      ),
+    );
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+  t.match(refused, { code: "FULL" });
+  t.ok(taken < sent - 1, `${taken} of ${sent} taken`);
+  server.goOn();
+  await Promise.all(publishings);
+  t.equal(taken, sent - 1, "all that was not refused");
+});
+
 t.test("another broker of the cluster is used when one is not there", async (t) => {
   const gone = await freePort();
   const server = await mosquitto(t);
