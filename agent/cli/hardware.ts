@@ -41,7 +41,7 @@ function needsOf(config: AgentConfig | undefined): Needs {
   const { board, devices } = config;
   if (board === "sim" || (board !== "auto" && board.kind === "sim")) return { lines: false, pwm: false };
   const claims = devices.filter(({ common }) => common.enabled).flatMap(({ driver, options }) => driver.claims(options));
-  return { lines: true, pwm: claims.some((claim) => claim.startsWith("pwm ")) };
+  return { lines: board === "auto" || board.gpio !== "none", pwm: claims.some((claim) => claim.startsWith("pwm ")) };
 }
 
 async function gpioFindings(question: HardwareQuestion, needed: boolean): Promise<readonly Finding[]> {
@@ -87,7 +87,13 @@ async function sysfsFindings(question: HardwareQuestion, needed: boolean): Promi
 function noChips({ roots }: HardwareQuestion): readonly Finding[] {
   // Those that are there and cannot be used were reported one by one.
   if (chipPaths(roots).length > 0) return [];
-  return [mend("gpio", "this machine has no GPIO: neither /dev/gpiochip* nor chips in /sys/class/gpio", "virgo agent --board sim")];
+  return [
+    mend(
+      "gpio",
+      "this machine has no GPIO: neither /dev/gpiochip* nor chips in /sys/class/gpio; board: no-gpio does without",
+      "virgo agent --board sim",
+    ),
+  ];
 }
 
 function pwmFindings(question: HardwareQuestion, needed: boolean): readonly Finding[] {

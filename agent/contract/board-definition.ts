@@ -22,7 +22,10 @@ export const boardDefinitionSchema = z.strictObject({
     .optional()
     .describe("text (or /regular expression/) that /proc/device-tree/model must contain; another machine refuses the file"),
   kind: z.enum(["linux", "sim"]).default("linux").describe("real hardware, or the simulated board"),
-  gpio: z.enum(["auto", "cdev", "sysfs"]).default("auto").describe("how lines are driven: GPIO character device, or sysfs through onoff"),
+  gpio: z
+    .enum(["auto", "cdev", "sysfs", "none"])
+    .default("auto")
+    .describe("how lines are driven: GPIO character device, or sysfs through onoff; none: there are none, and other ports work"),
   lines: z
     .record(z.string().regex(/^[^\s:]+$/, { error: "a line's name has no spaces and no colons" }), chipLineSchema)
     .default({})

@@ -127,7 +127,7 @@ export interface ChipDescription {
 }
 
 export interface BoardDescription {
-  /** `sim`, `linux-cdev`, `linux-sysfs` */
+  /** `sim`, `linux-cdev`, `linux-sysfs`, `linux-no-gpio` */
   readonly kind: string;
   readonly model: string;
   /** Why this board and backend were chosen. */

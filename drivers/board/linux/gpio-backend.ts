@@ -11,9 +11,9 @@ export interface BackendLine {
   readonly offset: number;
 }
 
-/** One of the two ways to GPIO lines. The board claims a line before it opens it and gives the claim back after closing. */
+/** One of the ways to GPIO lines, or none. The board claims a line before it opens it and gives the claim back after closing. */
 export interface GpioBackend {
-  readonly kind: "linux-cdev" | "linux-sysfs";
+  readonly kind: "linux-cdev" | "linux-sysfs" | "linux-no-gpio";
   /** The chips there are now. */
   chips(): readonly GpioChip[];
   /** Throws UNKNOWN, ARGUMENT or DENIED. */

@@ -17,6 +17,7 @@ import { modelMatches, type BoardDefinition } from "../../../agent/contract/boar
 import { chipPaths, readChips } from "./chips.ts";
 import { createCdevBackend } from "./gpio-cdev.ts";
 import { createLinuxSerial } from "./serial.ts";
+import { createNoGpioBackend } from "./gpio-none.ts";
 import { createLinuxI2c, kernelDriver, type I2cBackend, type I2cPlace } from "./i2c.ts";
 import { createPca9685Channels } from "../pca9685.ts";
 import { createPoller, type Poller } from "./poller.ts";
@@ -211,6 +212,9 @@ async function chooseBackend({ definition, log }: LinuxBoardOptions, roots: Root
     return { backend: await createSysfsBackend({ roots, pins, log }), why: `${by}sysfs${reason}, ${labels(chips)}` };
   }
 
+  if (definition !== undefined && wanted === "none") {
+    return { backend: createNoGpioBackend(definition.name), why: `${by}no GPIO, other ports only` };
+  }
   if (wanted === "cdev") return tryCdev();
   if (wanted === "sysfs") return trySysfs("");
   try {
@@ -223,7 +227,7 @@ async function chooseBackend({ definition, log }: LinuxBoardOptions, roots: Root
       const sysfs = toAgentError(thrownToo);
       throw new AgentError(
         cdev.code,
-        `no GPIO backend works: ${cdev.message}; ${sysfs.message}; to run without hardware write board: sim`,
+        `no GPIO backend works: ${cdev.message}; ${sysfs.message}; to use serial ports, I2C and CAN only write board: no-gpio, to run without hardware board: sim`,
         {
           cause: thrown,
         },

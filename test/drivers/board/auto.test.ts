@@ -37,8 +37,28 @@ t.test("a board file of kind sim names the simulated board's lines", async (t) =
 t.test("auto on a machine without GPIO is an error that offers the simulated board, never the simulated board", async (t) => {
   const root = t.testdir({ dev: {}, sys: {}, proc: {} });
   const roots = { dev: join(root, "dev"), sys: join(root, "sys"), proc: join(root, "proc") };
-  await expectCode(t, "NOT_READY", ["board: sim"], () => openBoard("auto", { ...options, roots }));
+  await expectCode(t, "NOT_READY", ["board: no-gpio", "board: sim"], () => openBoard("auto", { ...options, roots }));
   await expectCode(t, "NOT_READY", ["board: sim"], () => openBoard(boardDefinitionSchema.parse({ name: "x" }), { ...options, roots }));
+});
+
+t.test("a board without GPIO opens where there is none, and refuses lines only", async (t) => {
+  const root = t.testdir({ dev: {}, sys: {}, proc: {} });
+  const roots = { dev: join(root, "dev"), sys: join(root, "sys"), proc: join(root, "proc") };
+  const board = await openBoard(boardDefinitionSchema.parse({ name: "no-gpio", gpio: "none" }), { ...options, roots });
+  t.match(board.describe(), { kind: "linux-no-gpio", why: "board file no-gpio: no GPIO, other ports only", chips: [] });
+  await expectCode(t, "NOT_READY", ["GPIO17", "no-gpio", "board: sim"], () => board.openOutput("lamp", { name: "GPIO17" }, false));
+  await expectCode(t, "NOT_READY", ["GPIO17", "no-gpio"], () => board.openInput("button", { name: "GPIO17" }, {}));
+  const frame = { baudRate: 9600, dataBits: 8, parity: "none", stopBits: 1 } as const;
+  const gps = await board.openSerial("gps", join(root, "dev/ttyUSB0"), {
+    ...frame,
+    silentMs: 0,
+    retryMinMs: 10,
+    retryMaxMs: 10,
+    sendBytes: 16,
+  });
+  t.equal(gps.state(), "waiting");
+  await gps.close();
+  await board.close();
 });
 
 t.test("auto takes the pin map of the board file for this model, if there is one", async (t) => {
