@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,16 @@ export function plainEnvironment(): NodeJS.ProcessEnv {
   delete environment["NODE_EXTRA_CA_CERTS"];
   delete environment["NODE_OPTIONS"];
   return environment;
+}
+
+/** CPU time of a process so far, with all its threads and the processes it started, milliseconds, as the scheduler counts it. */
+export function cpuMs(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => {
+    const folder = `/proc/${pid}/task/${thread}`;
+    const own = Number(readFileSync(`${folder}/schedstat`, "utf8").split(" ")[0]) / 1e6;
+    const children = readFileSync(`${folder}/children`, "utf8").split(" ").filter(Boolean);
+    return sum + own + children.reduce((all, child) => all + cpuMs(Number(child)), 0);
+  }, 0);
 }
 
 /** Every listener of an agent's configuration on a free port: beside a running agent too. */

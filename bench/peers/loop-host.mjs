@@ -1,7 +1,8 @@
-// The motion thread in a process of its own, whose main thread never rests.
+// The motion thread as it is built, in a process of its own whose main thread never rests.
 // node --import tsx loop-host.mjs PERIOD_MS SECONDS; prints its figures as JSON.
 import { createSystemClock } from "../../agent/clock.ts";
 import { createMotion } from "../../agent/host/motion.ts";
+import { createThreadStart } from "../../agent/host/motion-start.ts";
 import { motionLimitsSchema } from "../../agent/host/motion-limits.ts";
 import { module } from "./loop-module.mjs";
 
@@ -12,6 +13,7 @@ const report = (_fields, message) => console.error(message);
 const log = { debug: report, info: report, warn: report, error: report };
 const motion = createMotion({
   board: "sim",
+  start: createThreadStart(new URL("../../dist/agent/motion-thread.js", import.meta.url), []),
   modules: [new URL("./loop-module.mjs", import.meta.url).href],
   // A thread that is late is to be measured, not stopped; this thread is late on purpose, and cannot judge.
   limits: motionLimitsSchema.parse({ watchdogPeriods: 100, overruns: 1000, hangMs: 10_000 }),

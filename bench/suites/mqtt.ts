@@ -3,6 +3,7 @@ import { connectAsync } from "mqtt";
 
 import { createBroker, type OpenBroker } from "../../agent/mqtt/broker.ts";
 import { createSystemClock } from "../../agent/clock.ts";
+import { measureClones } from "./mqtt/clone.ts";
 import { mqttOptionsSchema } from "../../agent/mqtt/options.ts";
 import { quantile, row, type Row, type SuiteOptions } from "../report.ts";
 import { startMosquitto } from "../../test/helpers/mosquitto.ts";
@@ -119,7 +120,8 @@ async function inTurns(
   return [quantile(taken[0], 0.5), quantile(taken[1], 0.5)];
 }
 
-export async function run({ quick, progress }: SuiteOptions): Promise<readonly Row[]> {
+export async function run(options: SuiteOptions): Promise<readonly Row[]> {
+  const { quick, progress } = options;
   const pick = ({ full, quick: few }: { readonly full: number; readonly quick: number }): number => (quick ? few : full);
   // Without set_tcp_nodelay mosquitto holds back the second of two small packets for 40 ms, for any client: then a round trip with quality of service 1 takes 44 ms.
   const server = await startMosquitto({ lines: ["set_tcp_nodelay true", "max_inflight_messages 1000", "max_queued_messages 100000"] });
@@ -148,7 +150,7 @@ export async function run({ quick, progress }: SuiteOptions): Promise<readonly R
       "≤ 1.2 ×",
       (subject) => trips.get(subject)?.(pick(TRIPS)) ?? Promise.resolve(Infinity),
     );
-    return rows;
+    return [...rows, ...(await measureClones(server.url, options))];
   } finally {
     for (const subject of [agent, agentsOther, bare, bareOther]) await subject.close();
     await server.close();

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ import { startFileSink } from "../../analytics/sinks/file.ts";
 import { fileSinkSchema } from "../../analytics/sinks/options.ts";
 import { startTcpListenSink } from "../../analytics/sinks/tcp-listen.ts";
 import { createVariableStore, type VariableStore } from "../../analytics/store.ts";
-import { type Measured, startAgentWith, startPrintingPort } from "../processes.ts";
+import { cpuMs, type Measured, startAgentWith, startPrintingPort } from "../processes.ts";
 import { row, type Row, type SuiteOptions } from "../report.ts";
 
 const VARIABLES = 500;
@@ -20,15 +20,6 @@ const LINE_FEED = 0x0a;
 const WARM_UP_MS = 1000;
 
 const silent: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-
-/** CPU time of a process so far, all its threads, milliseconds, as the scheduler counts it. */
-function cpuMs(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`);
-  return threads.reduce(
-    (sum, thread) => sum + Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]) / 1e6,
-    0,
-  );
-}
 
 interface Flow {
   readonly linesPerSecond: number;

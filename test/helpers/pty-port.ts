@@ -18,7 +18,8 @@ export interface PtyPort {
 const LOOKS = 500;
 const LOOK_MS = 4;
 
-export function createPtyPort(path: string): PtyPort {
+/** `onData` is called with what is written to the terminal, for an instrument that answers. */
+export function createPtyPort(path: string, onData?: (bytes: Uint8Array) => void): PtyPort {
   let child: ChildProcessByStdio<Writable, Readable, null> | undefined;
   let received: Buffer[] = [];
 
@@ -41,7 +42,10 @@ export function createPtyPort(path: string): PtyPort {
       });
       child = own;
       own.stdin.on("error", () => own.stdin.destroy());
-      own.stdout.on("data", (bytes: Buffer) => received.push(bytes));
+      own.stdout.on("data", (bytes: Buffer) => {
+        received.push(bytes);
+        onData?.(bytes);
+      });
       for (let look = 0; look < LOOKS && !existsSync(path); look++) await delay(LOOK_MS);
       if (!existsSync(path)) throw new Error(`socat did not make ${path}`);
     },
