@@ -8,6 +8,7 @@ import { AgentError, messageOf } from "./contract/errors.ts";
 import { loadDrivers } from "./host/motion-drivers.ts";
 import { createMotionMemory } from "./host/motion-memory.ts";
 import { startMotionWorker } from "./host/motion-worker.ts";
+import { takeRealtimePriority } from "./host/realtime.ts";
 import { deviceModules } from "./modules.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import type { BoardChoice } from "./config/board-file.ts";
@@ -42,6 +43,10 @@ try {
   log.debug({ niceness: limits.niceness }, `motion thread keeps the usual priority: ${messageOf(error)}`);
 }
 
+// It takes as long as what follows.
+const realtime =
+  limits.realtimePriority === 0 ? Promise.resolve("motion.realtimePriority is 0") : takeRealtimePriority(limits.realtimePriority);
+
 const clock = createSystemClock();
 const worker = startMotionWorker({
   memory: createMotionMemory(buffer),
@@ -67,4 +72,6 @@ port.on("message", (message: ToThread) => {
   worker.receive(message);
   if (message.kind === "stop") port.unref();
 });
-post({ kind: "ready" });
+const why = await realtime;
+if (why !== undefined) log.info({ realtimePriority: limits.realtimePriority }, `motion thread has no real-time priority: ${why}`);
+post({ kind: "ready", realtimePriority: why === undefined ? limits.realtimePriority : 0 });

@@ -1,5 +1,7 @@
 import { z } from "zod";
 
+import { MAX_REALTIME_PRIORITY } from "./realtime.ts";
+
 /** The `motion` part of the configuration. */
 export const motionLimitsSchema = z.strictObject({
   graceMs: z
@@ -39,6 +41,14 @@ export const motionLimitsSchema = z.strictObject({
     .max(0)
     .default(-10)
     .describe("the motion thread's place in the kernel's scheduling, -20 is first; without the permission (LimitNICE) it stays at 0"),
+  realtimePriority: z
+    .int()
+    .min(0)
+    .max(MAX_REALTIME_PRIORITY)
+    .default(20)
+    .describe(
+      "the kernel runs the motion thread before all that is not real-time (SCHED_FIFO; its interrupt threads have 50); 0, or without the permission (LimitRTPRIO) or with one processor: not",
+    ),
 });
 
 export type MotionLimits = z.output<typeof motionLimitsSchema>;

@@ -125,7 +125,8 @@ export type DeviceMessage =
 
 export type FromThread =
   | DeviceMessage
-  | { readonly kind: "ready" }
+  /** 0: its priority is the usual one. */
+  | { readonly kind: "ready"; readonly realtimePriority: number }
   | { readonly kind: "opened"; readonly device: number; readonly functions: readonly FunctionOutline[]; readonly failsafe: boolean }
   | { readonly kind: "unopened"; readonly device: number; readonly error: ErrorText }
   | { readonly kind: "closed"; readonly device: number; readonly error: ErrorText | undefined }

@@ -34,6 +34,8 @@ export interface MotionOptions {
 /** How the motion thread keeps time, since it began or `clearFigures`. Lateness is from a deadline to its tick, execution from a tick's start to its end. */
 export interface MotionFigures {
   readonly devices: number;
+  /** Of the thread (SCHED_FIFO); 0: it has none. */
+  readonly realtimePriority: number;
   readonly ticks: number;
   readonly latenessP50Us: number;
   readonly latenessP99Us: number;
@@ -94,6 +96,7 @@ export function createMotion(options: MotionOptions): Motion {
   let ready: Waiting<void> | undefined;
   let lost: AgentError | undefined;
   let calls = 0;
+  let realtimePriority = 0;
   let stopping = false;
   let cancelWatch: Cancel | undefined;
   let cancelChanges: Cancel | undefined;
@@ -179,6 +182,7 @@ export function createMotion(options: MotionOptions): Motion {
   function receive(message: FromThread): void {
     switch (message.kind) {
       case "ready":
+        realtimePriority = message.realtimePriority;
         ready?.resolve();
         break;
       case "opened":
@@ -277,7 +281,7 @@ export function createMotion(options: MotionOptions): Motion {
         throw error;
       }
     },
-    figures: () => (started === undefined ? undefined : figuresOf(proxies.size, memory.figures())),
+    figures: () => (started === undefined ? undefined : figuresOf(proxies.size, realtimePriority, memory.figures())),
     clearFigures: () => memory.clearFigures(),
     beats: () => memory.beats(),
     onLost(listener) {
@@ -317,9 +321,10 @@ function settle<T>(waiting: Map<number, Waiting<T>>, device: number): Waiting<T>
   return found;
 }
 
-function figuresOf(devices: number, { lateness, execution, overruns, missed }: LoopFigures): MotionFigures {
+function figuresOf(devices: number, realtimePriority: number, { lateness, execution, overruns, missed }: LoopFigures): MotionFigures {
   return {
     devices,
+    realtimePriority,
     ticks: lateness.count,
     latenessP50Us: lateness.p50Us,
     latenessP99Us: lateness.p99Us,

@@ -69,7 +69,7 @@ function rig(answers: { ready?: boolean; open?: boolean; timersLateMs?: () => nu
     variables,
     start(setup, events) {
       started = { setup, events, memory: createMotionMemory(setup.memory) };
-      if (answers.ready !== false) queueMicrotask(() => events.receive({ kind: "ready" }));
+      if (answers.ready !== false) queueMicrotask(() => events.receive({ kind: "ready", realtimePriority: 20 }));
       return {
         post(message) {
           sent.push(structuredClone(message));
@@ -146,6 +146,7 @@ t.test("figures of the loop are read without asking the thread, and start anew",
   memory().beat();
   t.strictSame(motion.figures(), {
     devices: 1,
+    realtimePriority: 20,
     ticks: 1,
     latenessP50Us: 50,
     latenessP99Us: 50,
@@ -475,7 +476,7 @@ t.test("a thread has longer to start and to open devices", async (t) => {
   const { motion, clock, say, faults, open } = rig({ ready: false, open: false });
   const opening = outcome(open());
   await clock.advance(900);
-  say({ kind: "ready" });
+  say({ kind: "ready", realtimePriority: 0 });
   await settled();
   await clock.advance(50);
   t.strictSame(faults, []);
