@@ -13,7 +13,16 @@ export interface MutationTarget {
   readonly tests: readonly string[];
 }
 
-const HOST_TESTS = ["test/host/lease.test.ts", "test/host/claim.test.ts", "test/host/supervisor.test.ts"];
+const HOST_TESTS = [
+  "lease",
+  "claim",
+  "supervisor-leases",
+  "supervisor-calls",
+  "supervisor-faults",
+  "supervisor-estop",
+  "supervisor-front",
+  "supervisor-ending",
+].map((name) => `test/host/${name}.test.ts`);
 
 /** Who may actuate, and for how long. */
 const HOST_TARGETS: readonly MutationTarget[] = [
