@@ -1,5 +1,6 @@
 import { AgentError, messageOf, toAgentError } from "../../agent/contract/errors.ts";
 import { isPending, type Eventually } from "../../agent/contract/value.ts";
+import { createListeners } from "./listeners.ts";
 import type { Cancel, Clock } from "../../agent/contract/clock.ts";
 import type { SerialOptions, SerialState, SerialStream } from "../../agent/contract/serial.ts";
 
@@ -83,8 +84,8 @@ interface OpenPort {
  */
 export async function openSerialStream(setup: SerialStreamSetup): Promise<SerialStream> {
   const { path, options, clock } = setup;
-  const dataListeners = new Set<{ readonly listener: (bytes: Uint8Array, atMs: number) => void }>();
-  const stateListeners = new Set<{ readonly listener: (state: SerialState, reason: string) => void }>();
+  const dataListeners = createListeners<[bytes: Uint8Array, atMs: number]>();
+  const stateListeners = createListeners<[state: SerialState, reason: string]>();
   let state: SerialState = "waiting";
   let reason = `${path} was not opened yet`;
   let current: OpenPort | undefined;
@@ -101,7 +102,7 @@ export async function openSerialStream(setup: SerialStreamSetup): Promise<Serial
     reason = why;
     if (next === state) return;
     state = next;
-    for (const subscription of [...stateListeners]) if (stateListeners.has(subscription)) subscription.listener(next, why);
+    stateListeners.tell(next, why);
   }
 
   function arm(delayMs: number, run: () => void): void {
@@ -112,10 +113,7 @@ export async function openSerialStream(setup: SerialStreamSetup): Promise<Serial
   function arrived(bytes: Uint8Array): void {
     lastByteMs = clock.monotonicMs();
     pauseMs = options.retryMinMs;
-    for (const subscription of [...dataListeners]) {
-      // A listener may cancel or close from within: those it ends are not called any more.
-      if (dataListeners.has(subscription)) subscription.listener(bytes, lastByteMs);
-    }
+    dataListeners.tell(bytes, lastByteMs);
   }
 
   /** One timer however many bytes arrive: it looks how old the last one is. */
@@ -224,19 +222,11 @@ export async function openSerialStream(setup: SerialStreamSetup): Promise<Serial
     reason: () => reason,
     onState(listener) {
       mustBeOpen();
-      const subscription = { listener };
-      stateListeners.add(subscription);
-      return () => {
-        stateListeners.delete(subscription);
-      };
+      return stateListeners.add(listener);
     },
     onData(listener) {
       mustBeOpen();
-      const subscription = { listener };
-      dataListeners.add(subscription);
-      return () => {
-        dataListeners.delete(subscription);
-      };
+      return dataListeners.add(listener);
     },
     write(bytes) {
       mustBeOpen();

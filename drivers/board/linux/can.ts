@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AgentError } from "../../../agent/contract/errors.ts";
 import { checkFrame, passes } from "../can-frame.ts";
 import { didYouMean } from "../../../agent/contract/nearest.ts";
+import { createListeners } from "../listeners.ts";
 import {
   CAN_RAW,
   CAN_RAW_ERR_FILTER,
@@ -82,7 +83,7 @@ function createChannel(libc: Libc, poller: Poller, fd: number, interfaceName: st
   const name = `can ${interfaceName}`;
   const folder = join(roots.sys, "class/net", interfaceName);
   const subscriptions = new Set<Subscription>();
-  const stateListeners = new Set<{ readonly listener: (state: CanState, reason: string) => void }>();
+  const stateListeners = createListeners<[state: CanState, reason: string]>();
   const out = Buffer.alloc(FRAME_BYTES);
   const taken = Buffer.alloc(FRAME_BYTES);
   const data = dataViews(taken);
@@ -93,9 +94,7 @@ function createChannel(libc: Libc, poller: Poller, fd: number, interfaceName: st
   function setState(next: CanState, reason: string): void {
     if (next === state) return;
     state = next;
-    for (const subscription of [...stateListeners]) {
-      if (stateListeners.has(subscription)) subscription.listener(next, reason);
-    }
+    stateListeners.tell(next, reason);
   }
 
   function downError(): AgentError {
@@ -222,11 +221,7 @@ function createChannel(libc: Libc, poller: Poller, fd: number, interfaceName: st
     state: () => state,
     onState(listener) {
       mustBeOpen();
-      const subscription = { listener };
-      stateListeners.add(subscription);
-      return () => {
-        stateListeners.delete(subscription);
-      };
+      return stateListeners.add(listener);
     },
     close() {
       if (!open) return;

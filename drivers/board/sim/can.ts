@@ -1,5 +1,6 @@
 import { AgentError } from "../../../agent/contract/errors.ts";
 import { checkFrame, passes } from "../can-frame.ts";
+import { createListeners, type Listeners } from "../listeners.ts";
 import { createRecorder, type History } from "./history.ts";
 import type { CanChannel, CanFilter, CanFrame, CanState } from "../../../agent/contract/can.ts";
 import type { Cancel, Clock } from "../../../agent/contract/clock.ts";
@@ -38,21 +39,21 @@ interface Subscription {
 }
 
 /** What one channel listens for. */
-interface Listeners {
+interface Channel {
   readonly frames: Set<Subscription>;
-  readonly states: Set<{ readonly listener: (state: CanState, reason: string) => void }>;
+  readonly states: Listeners<[state: CanState, reason: string]>;
 }
 
 /** `name` as an error has it: `can can0`. */
 export function createSimCanBus(name: string, clock: Clock, faults: Faults, historyLimit: number): SimCanBus {
   const recorder = createRecorder<SentFrame>(historyLimit);
-  const channels = new Set<Listeners>();
-  const observers = new Set<{ readonly listener: (frame: SentFrame) => void }>();
+  const channels = new Set<Channel>();
+  const observers = createListeners<[frame: SentFrame]>();
   let state: CanState = "active";
   let full = false;
 
   /** To everybody but the sender, whose data it is only for the time of the call. */
-  function deliver(frame: CanFrame, sender: Listeners | undefined): void {
+  function deliver(frame: CanFrame, sender: Channel | undefined): void {
     for (const channel of [...channels]) {
       if (channel === sender) continue;
       for (const subscription of [...channel.frames]) {
@@ -74,9 +75,7 @@ export function createSimCanBus(name: string, clock: Clock, faults: Faults, hist
   function setState(next: CanState, reason: string): void {
     if (next === state) return;
     state = next;
-    for (const { states } of [...channels]) {
-      for (const subscription of [...states]) if (states.has(subscription)) subscription.listener(next, reason);
-    }
+    for (const { states } of [...channels]) states.tell(next, reason);
   }
 
   const world: SimCanWorld = {
@@ -85,13 +84,7 @@ export function createSimCanBus(name: string, clock: Clock, faults: Faults, hist
       if (state === "down" || state === "bus-off") return;
       deliver(frame, undefined);
     },
-    onFrame(listener) {
-      const observer = { listener };
-      observers.add(observer);
-      return () => {
-        observers.delete(observer);
-      };
-    },
+    onFrame: (listener) => observers.add(listener),
     sent: () => recorder.history(),
     state: () => state,
     setState(next, reason = "the simulated world says so") {
@@ -105,7 +98,7 @@ export function createSimCanBus(name: string, clock: Clock, faults: Faults, hist
   return {
     world,
     open() {
-      const own: Listeners = { frames: new Set(), states: new Set() };
+      const own: Channel = { frames: new Set(), states: createListeners() };
       let open = true;
       channels.add(own);
       function mustBeOpen(): void {
@@ -119,7 +112,7 @@ export function createSimCanBus(name: string, clock: Clock, faults: Faults, hist
           refuseUnlessUp();
           const sent: SentFrame = { id: frame.id, extended: frame.extended, data: Uint8Array.from(frame.data), atMs: clock.monotonicMs() };
           recorder.record(sent);
-          for (const { listener } of [...observers]) listener(sent);
+          observers.tell(sent);
           deliver(sent, own);
         },
         onFrame(filters, listener) {
@@ -133,11 +126,7 @@ export function createSimCanBus(name: string, clock: Clock, faults: Faults, hist
         state: () => state,
         onState(listener) {
           mustBeOpen();
-          const subscription = { listener };
-          own.states.add(subscription);
-          return () => {
-            own.states.delete(subscription);
-          };
+          return own.states.add(listener);
         },
         close() {
           if (!open) return;

@@ -1,4 +1,5 @@
 import { AgentError } from "../../../agent/contract/errors.ts";
+import { createListeners } from "../listeners.ts";
 import type { Cancel, Clock } from "../../../agent/contract/clock.ts";
 import type { DigitalInput, Edge, InputOptions } from "../../../agent/contract/board.ts";
 import type { Faults } from "./faults.ts";
@@ -10,7 +11,7 @@ import type { Pin } from "./pin.ts";
  */
 export function openSimInput(pin: Pin, options: InputOptions, clock: Clock, faults: Faults): DigitalInput {
   const debounceMs = (options.debounceUs ?? 0) / 1000;
-  const listeners = new Set<(edge: Edge) => void>();
+  const listeners = createListeners<[edge: Edge]>();
   let cancelDebounce: Cancel | undefined;
   let lastStampNs = 0n;
   let debounced = false;
@@ -22,10 +23,7 @@ export function openSimInput(pin: Pin, options: InputOptions, clock: Clock, faul
     const nowNs = BigInt(Math.round(clock.monotonicMs() * 1e6));
     lastStampNs = nowNs > lastStampNs ? nowNs : lastStampNs + 1n;
     const edge: Edge = { rising: level, timestampNs: lastStampNs, kernelStamp: true };
-    // A listener may cancel or close from within: those it ends are not called any more.
-    for (const listener of [...listeners]) {
-      if (listeners.has(listener)) listener(edge);
-    }
+    listeners.tell(edge);
   }
 
   function onLevel(level: boolean): void {
@@ -51,12 +49,7 @@ export function openSimInput(pin: Pin, options: InputOptions, clock: Clock, faul
     },
     onEdge(listener) {
       mustBeOpen();
-      // Subscribed twice, called twice, cancelled one by one.
-      const subscription = (edge: Edge): void => listener(edge);
-      listeners.add(subscription);
-      return () => {
-        listeners.delete(subscription);
-      };
+      return listeners.add(listener);
     },
     close() {
       if (closed) return;
