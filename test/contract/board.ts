@@ -1,5 +1,6 @@
 import { AgentError, type ErrorCode } from "../../agent/contract/errors.ts";
 import { lineRef, type Board, type DigitalInput, type DigitalOutput, type Edge, type PwmChipRef } from "../../agent/contract/board.ts";
+import { behavioursOf, metBy, type Opened } from "./behaviour.ts";
 import type { Eventually } from "../../agent/contract/value.ts";
 import type { Test } from "tap";
 
@@ -16,7 +17,7 @@ export interface BoardWorld {
 
 export interface BoardSetup {
   /** A fresh board on which every line named here is free, and low where nothing drives it if `trace` is there. */
-  open(): Promise<{ board: Board; world: BoardWorld }>;
+  open(): Promise<Opened<Board, BoardWorld>>;
   /**
    * Two lines of one chip to drive, two to read, and the first of `out` by chip label and offset. They may be wired: no behaviour drives
    * an `in` line while it has the `out` line of the same place open.
@@ -38,33 +39,14 @@ export interface BoardSetup {
 /** Longer than a virtual board's slowest tick, shorter than what is waited for. */
 const DEBOUNCE_US = 60_000;
 
-const SETTLES = 300;
-
 /** What every board does, whatever is behind it. One subtest of `t` per behaviour, each on a fresh board. */
 export function boardContract(t: Test, setup: BoardSetup): void {
   const { lines, capabilities } = setup;
   const [outA, outB] = lines.out;
   const [inA, inB] = lines.in;
 
-  function behaviour(title: string, run: (t: Test, board: Board, world: BoardWorld) => Promise<void>): void {
-    t.test(title, async (t) => {
-      const { board, world } = await setup.open();
-      try {
-        await run(t, board, world);
-      } finally {
-        await world.close?.();
-        await board.close();
-      }
-    });
-  }
-
-  async function until(condition: () => Eventually<boolean>): Promise<boolean> {
-    for (let i = 0; i < SETTLES; i++) {
-      if (await condition()) return true;
-      await setup.settle();
-    }
-    return condition();
-  }
+  const behaviour = behavioursOf(t, () => setup.open());
+  const until = (condition: () => Eventually<boolean>): Promise<boolean> => metBy(() => setup.settle(), condition);
 
   async function pass(milliseconds: number): Promise<void> {
     for (let passed = 0; passed < milliseconds; passed += 20) await setup.settle();

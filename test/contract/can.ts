@@ -1,5 +1,6 @@
 import type { Test } from "tap";
 
+import { behavioursOf, metBy, type Opened } from "./behaviour.ts";
 import { expectCode } from "./board.ts";
 import type { Board } from "../../agent/contract/board.ts";
 import type { CanFrame, CanState } from "../../agent/contract/can.ts";
@@ -19,13 +20,12 @@ export interface CanWorld {
 }
 
 export interface CanSetup {
-  open(): Promise<{ board: Board; world: CanWorld }>;
+  open(): Promise<Opened<Board, CanWorld>>;
   readonly interfaceName: string;
   /** Lets time pass, some 20 ms of it: simulated time or real. */
   settle(): Promise<void>;
 }
 
-const SETTLES = 300;
 const ALL = [
   { id: 0, mask: 0, extended: false },
   { id: 0, mask: 0, extended: true },
@@ -45,24 +45,10 @@ export function frame(id: number, bytes: readonly number[], extended = false): C
 export function canContract(t: Test, setup: CanSetup): void {
   const { interfaceName } = setup;
 
-  function behaviour(title: string, run: (t: Test, board: Board, world: CanWorld) => Promise<void>): void {
-    t.test(title, async (t) => {
-      const { board, world } = await setup.open();
-      try {
-        await run(t, board, world);
-      } finally {
-        await board.close();
-        await world.close?.();
-      }
-    });
-  }
+  const behaviour = behavioursOf(t, () => setup.open());
 
   async function until(t: Test, what: string, condition: () => Eventually<boolean>): Promise<void> {
-    for (let i = 0; i < SETTLES; i++) {
-      if (await condition()) return;
-      await setup.settle();
-    }
-    t.ok(await condition(), what);
+    if (!(await metBy(() => setup.settle(), condition))) t.fail(what);
   }
 
   behaviour("frames that are sent are seen on the bus, in order, standard and extended, empty and full", async (t, board, world) => {

@@ -1,13 +1,13 @@
 import type { Test } from "tap";
 
+import { behavioursOf } from "./behaviour.ts";
 import { expectCode } from "./board.ts";
 import type { Board } from "../../agent/contract/board.ts";
-import type { Eventually } from "../../agent/contract/value.ts";
 import type { I2cBus } from "../../agent/contract/i2c.ts";
 
 export interface I2cSetup {
   /** A fresh board on which the chip is free. */
-  open(): Promise<{ board: Board; close?(): Eventually<void> }>;
+  open(): Promise<Board>;
   readonly bus: I2cBus;
   /** Another name of the bus, if it has one. */
   readonly alias?: I2cBus;
@@ -24,18 +24,7 @@ export function i2cContract(t: Test, setup: I2cSetup): void {
   const { bus, address, absent } = setup;
   const chip = { bus, address };
 
-  function behaviour(title: string, run: (t: Test, board: Board) => Promise<void>): void {
-    t.test(title, async (t) => {
-      const opened = await setup.open();
-      const { board } = opened;
-      try {
-        await run(t, board);
-      } finally {
-        await board.close();
-        await opened.close?.();
-      }
-    });
-  }
+  const behaviour = behavioursOf(t, async () => ({ board: await setup.open(), world: {} }));
 
   behaviour("a register holds the byte, the word and the block that are written to it", async (t, board) => {
     const device = await board.openI2c("sensor", chip);

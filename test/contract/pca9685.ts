@@ -1,5 +1,6 @@
 import type { Test } from "tap";
 
+import { behavioursOf, type Opened } from "./behaviour.ts";
 import { expectCode } from "./board.ts";
 import type { Board, PwmOutput } from "../../agent/contract/board.ts";
 import type { Eventually } from "../../agent/contract/value.ts";
@@ -18,7 +19,7 @@ export interface Pca9685World {
 }
 
 export interface Pca9685Setup {
-  open(): Promise<{ board: Board; world: Pca9685World }>;
+  open(): Promise<Opened<Board, Pca9685World>>;
   readonly bus: I2cBus;
   readonly address: number;
   /** An address of the same bus where nothing answers. */
@@ -42,17 +43,7 @@ export function pca9685Contract(t: Test, setup: Pca9685Setup): void {
     return board.openPwm(owner, { pca9685: { bus, address, channel, ...more } }, periodNs);
   }
 
-  function behaviour(title: string, run: (t: Test, board: Board, world: Pca9685World) => Promise<void>): void {
-    t.test(title, async (t) => {
-      const { board, world } = await setup.open();
-      try {
-        await run(t, board, world);
-      } finally {
-        await board.close();
-        await world.close?.();
-      }
-    });
-  }
+  const behaviour = behavioursOf(t, () => setup.open());
 
   behaviour("a servo's pulse is in the registers, off at first and at last", async (t, board, world) => {
     const servo = await openChannel(board, "servo", 0);

@@ -1,5 +1,6 @@
 import type { Test } from "tap";
 
+import { behavioursOf, metBy, type Opened } from "./behaviour.ts";
 import { expectCode } from "./board.ts";
 import type { Board } from "../../agent/contract/board.ts";
 import type { Eventually } from "../../agent/contract/value.ts";
@@ -19,15 +20,13 @@ export interface SerialWorld {
 
 export interface SerialSetup {
   /** Nothing is plugged in. */
-  open(): Promise<{ board: Pick<Board, "openSerial" | "close">; world: SerialWorld }>;
+  open(): Promise<Opened<Pick<Board, "openSerial" | "close">, SerialWorld>>;
   readonly path: string;
   /** Another name of the same port, where it can have one. */
   readonly alias?: string;
   /** Lets time pass, some 20 ms of it: simulated time or real. */
   settle(): Promise<void>;
 }
-
-const SETTLES = 300;
 
 export const SERIAL_OPTIONS: SerialOptions = {
   baudRate: 115_200,
@@ -47,24 +46,10 @@ const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, value) => value))
 export function serialContract(t: Test, setup: SerialSetup): void {
   const { path, alias } = setup;
 
-  function behaviour(title: string, run: (t: Test, board: Pick<Board, "openSerial" | "close">, world: SerialWorld) => Promise<void>): void {
-    t.test(title, async (t) => {
-      const { board, world } = await setup.open();
-      try {
-        await run(t, board, world);
-      } finally {
-        await board.close();
-        await world.close?.();
-      }
-    });
-  }
+  const behaviour = behavioursOf(t, () => setup.open());
 
   async function until(t: Test, what: string, condition: () => Eventually<boolean>): Promise<void> {
-    for (let i = 0; i < SETTLES; i++) {
-      if (await condition()) return;
-      await setup.settle();
-    }
-    t.ok(await condition(), what);
+    if (!(await metBy(() => setup.settle(), condition))) t.fail(what);
   }
 
   /** Everything that arrives, and every change of state as a word. */

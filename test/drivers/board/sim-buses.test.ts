@@ -30,7 +30,7 @@ t.test("the simulated board keeps the contract of I2C", async (t) => {
     async open() {
       const { board, world } = fresh();
       world.i2c.attach(1, 0x48, createRegisterChip());
-      return { board };
+      return board;
     },
     bus: 1,
     address: 0x48,
