@@ -9,7 +9,7 @@ const ROUNDS = { full: 15, quick: 5 };
 const ANSWERER_TOPIC = "bench/ask";
 const ANSWERS = "bench/answers";
 /** What the agent answers to `lamp.on`, so that the same bytes go over the broker. */
-const ANSWER = `{"status":"ok","data":"OK"}`;
+const ANSWER = `{"status":"ok","data":100}`;
 
 function configOf(url: string, isolation: "none" | "process"): string {
   return `node: ${isolation}

@@ -153,13 +153,20 @@ export async function loadLibc(): Promise<Libc> {
   };
 }
 
+let errorMap: ReturnType<typeof getSystemErrorMap> | undefined;
+
+/** Node makes the whole map anew each time it is asked. */
+function errors(): ReturnType<typeof getSystemErrorMap> {
+  return (errorMap ??= getSystemErrorMap());
+}
+
 /** `EBUSY` for 16. */
 export function errnoName(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[0] ?? `error ${errno}`;
+  return errors().get(-errno)?.[0] ?? `error ${errno}`;
 }
 
 /** `EBUSY, resource busy or locked` for 16. */
 export function errnoText(errno: number): string {
-  const known = getSystemErrorMap().get(-errno);
+  const known = errors().get(-errno);
   return known === undefined ? `error ${errno}` : known.join(", ");
 }

@@ -4,7 +4,7 @@ import type * as SerialPortPackage from "serialport";
 
 import { AgentError, messageOf } from "../../../agent/contract/errors.ts";
 import { createClaims } from "../../../agent/contract/board.ts";
-import { errnoText, type Libc } from "./libc.ts";
+import { errnoName, errnoText, type Libc } from "./libc.ts";
 import { openSerialStream, type RawSerialEvents, type RawSerialPort } from "../serial-stream.ts";
 import type { Clock } from "../../../agent/contract/clock.ts";
 import type { Poller } from "./poller.ts";
@@ -15,6 +15,8 @@ const READ_BYTES = 4096;
 
 /** Reads before other work gets its turn. */
 const READS = 16;
+
+const NOTHING_YET: ReadonlySet<string> = new Set(["EAGAIN", "EINTR"]);
 
 export interface LinuxSerialParts {
   readonly clock: Clock;
@@ -109,16 +111,13 @@ function readInto(libc: Libc, poller: Poller, fd: number, path: string, events: 
     // What is left is reported again as soon as this returns.
     for (let i = 0; i < READS && reading; i++) {
       const count = libc.read(fd, bytes);
-      if (count > 0) {
-        events.data(bytes.subarray(0, count));
-      } else if (count === 0 || !["EAGAIN", "EINTR"].some((word) => errnoText(-count).startsWith(word))) {
+      if (count > 0) events.data(bytes.subarray(0, count));
+      else if (count === 0 || !NOTHING_YET.has(errnoName(-count))) {
         // A line whose device is gone reads as ended, or fails.
         reading = false;
         events.lost(count === 0 ? `${path} is gone` : `${path} is gone (${errnoText(-count)})`);
-        return;
-      } else {
-        return;
       }
+      if (count < bytes.length) return;
     }
   }
 
