@@ -4,7 +4,7 @@ import type { Broker } from "../contract/broker.ts";
 import type { Discovery } from "./discovery.ts";
 import type { Log } from "../contract/log.ts";
 
-/** What Home Assistant was told of, by topic: platforms by the names of components. */
+/** What is retained, by topic; for what Home Assistant was told, platforms by the names of components. */
 type Announced = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 export interface Announcer {
@@ -20,13 +20,18 @@ export interface AnnouncerOptions {
   readonly broker: Broker;
   /** Undefined when nothing is to be announced: then all that was is taken back. */
   readonly discovery: Discovery | undefined;
+  /** What else is retained by others: what was in earlier runs, and is not any more, is taken back too. */
+  readonly retained: readonly string[];
   /** Where it is remembered what was announced. */
   readonly file: string;
   readonly log: Log;
 }
 
-export function createAnnouncer({ broker, discovery, file, log }: AnnouncerOptions): Announcer {
-  const present: Announced = discovery === undefined ? {} : { [discovery.topic]: platformsOf(discovery) };
+export function createAnnouncer({ broker, discovery, retained, file, log }: AnnouncerOptions): Announcer {
+  const present: Announced = {
+    ...Object.fromEntries(retained.map((topic) => [topic, {}])),
+    ...(discovery !== undefined && { [discovery.topic]: platformsOf(discovery) }),
+  };
   let remembered: Promise<Announced> | undefined;
   let announcements = 0;
   let removals = 0;
@@ -50,7 +55,7 @@ export function createAnnouncer({ broker, discovery, file, log }: AnnouncerOptio
     const before = await (remembered ??= read());
     for (const topic of Object.keys(before)) {
       if (topic in present) continue;
-      // Nothing retained there: the device and all its entities are forgotten.
+      // Nothing is retained there any more: Home Assistant forgets the device and all its entities, others a state nobody renews.
       await publish(topic, "");
       removals += 1;
     }

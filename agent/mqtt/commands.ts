@@ -143,7 +143,8 @@ function planEntity(device: EntityDevice, entity: Entity, left: Left): readonly 
     case "button": {
       const value = take(left, field);
       if (value === undefined) return [];
-      if (value !== "PRESS" && value !== "") throw mistake(device.id, field, value, "PRESS");
+      // An empty message comes when somebody takes a retained one back.
+      if (value !== "PRESS") throw mistake(device.id, field, value, "PRESS");
       return plan(entity.calls.press);
     }
     default:
@@ -153,10 +154,14 @@ function planEntity(device: EntityDevice, entity: Entity, left: Left): readonly 
 
 type Plan = (call: EntityCall, value?: string | number) => readonly PlannedCall[];
 
+/** How a light is to change, in seconds. Home Assistant offers both for every light of its JSON schema; what it is to become is worth doing without them. */
+const MANNER_FIELDS = ["transition", "flash"] as const;
+
 /** One call: dark if that is asked, else as bright, or in the way, that is asked, else lit. */
 function planLight(id: string, entity: LightEntity, left: Left, plan: Plan): readonly PlannedCall[] {
   const { calls } = entity;
   const state = take(left, fieldOf(entity));
+  for (const field of MANNER_FIELDS) left.delete(field);
   const level = calls.level === undefined ? undefined : take(left, LEVEL_FIELD);
   const effect = calls.effect === undefined ? undefined : take(left, EFFECT_FIELD);
   const lit = state === undefined ? undefined : onOrOff(id, fieldOf(entity), state);

@@ -102,8 +102,8 @@ function componentOf(options: DiscoveryOptions, device: EntityDevice, entity: En
     case "cover": {
       const position = entity.calls.position === undefined ? {} : { set_position_topic: topics.setField(device.id, POSITION_FIELD) };
       const shown =
-        entity.state.position === undefined ? {} : { position_topic: state_topic, position_template: templateOf(POSITION_FIELD) };
-      return { ...common, state_topic, command_topic, value_template, ...shown, ...position };
+        entity.state.position === undefined ? {} : { position_topic: state_topic, position_template: numberTemplateOf(POSITION_FIELD) };
+      return { ...common, state_topic, command_topic, value_template: coverTemplateOf(field), ...shown, ...position };
     }
     case "sensor": {
       const { stateClass, digits } = entity;
@@ -131,6 +131,18 @@ function templateOf(field: string): string {
   return `{{ value_json[${JSON.stringify(field)}] }}`;
 }
 
+/** Home Assistant takes None for "not known" of a cover, and complains of any other word that is none of its states. */
+function coverTemplateOf(field: string): string {
+  const value = `value_json[${JSON.stringify(field)}]`;
+  return `{{ None if ${value} == "unknown" else ${value} }}`;
+}
+
+/** Nothing where there is no number: a cover's position has no other form of "not known". */
+function numberTemplateOf(field: string): string {
+  const value = `value_json[${JSON.stringify(field)}]`;
+  return `{% if ${value} is number %}{{ ${value} }}{% endif %}`;
+}
+
 function unitOf({ unit }: { readonly unit?: string }): Fields {
   return unit === undefined ? {} : { unit_of_measurement: unit };
 }
@@ -141,6 +153,9 @@ function lightOptions({ calls, effects }: Extract<Entity, { kind: "light" }>): F
   return {
     ...(dims && { [LEVEL_FIELD]: true, brightness_scale: 100 }),
     supported_color_modes: [dims ? "brightness" : "onoff"],
+    // Said to be possible where this is not (Home Assistant 2025.5).
+    flash: false,
+    transition: false,
     ...(calls.effect !== undefined && effects !== undefined && { [EFFECT_FIELD]: true, effect_list: effects }),
   };
 }

@@ -89,6 +89,7 @@ export function createFace(options: FaceOptions, dependencies: FaceDependencies)
   const announcer = createAnnouncer({
     broker,
     discovery: homeAssistant.enabled ? discovery : undefined,
+    retained: devices.flatMap(({ id }) => [topics.state(id), topics.availability(id)]),
     file: dependencies.announcedFile,
     log,
   });

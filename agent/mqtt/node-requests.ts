@@ -55,6 +55,8 @@ export function serveNodeRequests(options: NodeRequestsOptions): Cancel {
       case "estop":
         return ask("ESTOP");
       case "estop_reset":
+        // An empty message comes when somebody takes a retained one back.
+        if (fields["value"] === "") throw new AgentError("ARGUMENT", "the request is empty; PRESS or a JSON object is expected");
         return ask("ESTOP", "RESET");
       case "reset":
         return ask("RESET", deviceIn(fields));

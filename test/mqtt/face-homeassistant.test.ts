@@ -164,7 +164,11 @@ t.test("what left the configuration is taken back from Home Assistant, and every
     await agent.stop();
   };
   await run(agentConfig(server.url, DEVICES), () => configs().length === 1);
+  t.equal(ha.retained.get("virgo/garage/lamp/availability"), "online");
   await run(agentConfig(server.url, DEVICES.slice(1)), () => configs().length === 3);
+  t.equal(ha.retained.get("virgo/garage/lamp/availability"), "", "nobody takes it for a device that is there");
+  t.equal(ha.retained.get("virgo/garage/lamp/state"), "");
+  t.match(ha.state("pump"), { state: "OFF" }, "the others are what they were");
   const [, stub = "", after = ""] = configs();
   t.strictSame((JSON.parse(stub) as { cmps: Record<string, unknown> }).cmps["lamp"], { p: "light" }, "its platform alone");
   t.notOk("lamp" in (JSON.parse(after) as { cmps: object }).cmps, "then left out");

@@ -155,6 +155,41 @@ t.test("a command that makes no sense is refused whole, said why, and the state 
   await rig.close();
 });
 
+t.test("how a lamp is to change is no reason not to change it", async (t) => {
+  const rig = await faceRig(file(t), DIMMED);
+  rig.broker.connect();
+  const becomes = async (payload: string): Promise<unknown> => {
+    rig.broker.deliver("virgo/garage/lamp/set", payload);
+    await rig.clock.advance(300);
+    return rig.state("lamp");
+  };
+  t.strictSame(await becomes('{"state":"ON","brightness":30,"transition":2.0}'), { state: "ON", brightness: 30 });
+  t.strictSame(await becomes('{"state":"OFF","transition":2.0}'), { state: "OFF", brightness: 0 });
+  t.match(await becomes('{"state":"ON","flash":10}'), { state: "ON" });
+  t.equal(rig.face.figures()["refused"], 0);
+  rig.broker.deliver("virgo/garage/lamp/set", '{"transition":2}');
+  t.equal(rig.face.figures()["refused"], 1, "nothing is asked by that alone");
+  await rig.close();
+});
+
+t.test("taking a retained order back is no order", async (t) => {
+  const rig = await faceRig(file(t), { pan: { driver: "servo", pwm: { chip: "sim", channel: 0 } } }, { keepMotion: { pan: 60_000 } });
+  rig.broker.connect();
+  rig.broker.deliver("virgo/garage/pan/set/angle", "30");
+  await rig.clock.advance(100);
+  rig.broker.deliver("virgo/garage/pan/set/detach", "");
+  rig.broker.deliver("virgo/garage/pan/set", "");
+  await rig.clock.advance(100);
+  t.match(rig.state("pan"), { angle: 30, attached: true });
+  t.equal(rig.face.figures()["refused"], 2);
+  rig.broker.deliver("virgo/garage/bridge/request/estop", "");
+  rig.broker.deliver("virgo/garage/bridge/request/estop_reset", "");
+  await rig.clock.advance(100);
+  t.match(JSON.parse(rig.broker.last("virgo/garage/bridge/health") ?? ""), { stopped: true }, "to stop is always right, to go on is not");
+  t.match(JSON.parse(rig.broker.last("virgo/garage/bridge/response/estop_reset") ?? ""), { status: "error", code: "ARGUMENT" });
+  await rig.close();
+});
+
 t.test("permits and priority are the options'", async (t) => {
   const rig = await faceRig(file(t), { ...LAMP, pump: { driver: "relay", line: "GPIO5" } }, { allow: ["lamp.*"], priority: 20 });
   rig.broker.connect();

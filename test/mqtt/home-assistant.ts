@@ -18,6 +18,10 @@ const common = {
 
 const templateSchema = z.string().regex(/^\{\{ value_json\["[\w-]+"\] \}\}$/);
 
+/** What is no state of a cover, and what is no number, is complained of each time (homeassistant/components/mqtt/cover.py). */
+const coverTemplateSchema = z.string().regex(/^\{\{ None if (value_json\["[\w-]+"\]) == "unknown" else \1 \}\}$/);
+const positionTemplateSchema = z.string().regex(/^\{% if (value_json\["[\w-]+"\]) is number %\}\{\{ \1 \}\}\{% endif %\}$/);
+
 const deviceClasses = {
   sensor: ["distance", "voltage", "current", "power", "temperature", "speed", "duration"],
   binary_sensor: ["moving", "connectivity", "safety", "problem"],
@@ -47,6 +51,9 @@ const componentSchema = z.discriminatedUnion("p", [
       brightness: z.literal(true).optional(),
       brightness_scale: z.int().min(1).optional(),
       supported_color_modes: z.tuple([z.enum(["onoff", "brightness"])]),
+      // Either is offered for every light unless it is said to be false.
+      flash: z.literal(false),
+      transition: z.literal(false),
       effect: z.literal(true).optional(),
       effect_list: z.array(z.string()).min(1).optional(),
     })
@@ -83,9 +90,9 @@ const componentSchema = z.discriminatedUnion("p", [
     device_class: z.enum(deviceClasses.cover).optional(),
     command_topic: topicSchema,
     state_topic: topicSchema,
-    value_template: templateSchema,
+    value_template: coverTemplateSchema,
     position_topic: topicSchema.optional(),
-    position_template: templateSchema.optional(),
+    position_template: positionTemplateSchema.optional(),
     set_position_topic: topicSchema.optional(),
   }),
   z
