@@ -22,8 +22,8 @@ export interface ConnectionOptions {
   readonly will: { readonly topic: string; readonly payload: string };
   /** `subscriptions`: numbers of those that it is delivered for; undefined when the broker does not say. */
   readonly onMessage: (message: BrokerMessage, subscriptions: readonly number[] | undefined) => void;
-  /** Once, when an opened connection has ended. */
-  readonly onClose: (reason: string) => void;
+  /** Once, when an opened connection has ended; `byBroker`: the other side has ended it, which is neither silence nor us. */
+  readonly onClose: (reason: string, byBroker: boolean) => void;
   /** Gives up opening. */
   readonly signal: AbortSignal;
 }
@@ -65,10 +65,12 @@ export async function openConnection(from: ConnectionOptions): Promise<BrokerCon
   const client = connect(url, clientOptions(from));
   quicken(client);
   let reason = "ended by the broker";
+  let endedHere = false;
   let refused: unknown;
   client.on("error", (error) => {
     reason = messageOf(error);
     refused = error;
+    endedHere = !PEER_ENDED.has(codeOf(error));
     client.end(true);
   });
   client.on("disconnect", (packet) => {
@@ -92,7 +94,7 @@ export async function openConnection(from: ConnectionOptions): Promise<BrokerCon
   });
   client.once("close", () => {
     client.removeAllListeners("message");
-    onClose(reason);
+    onClose(reason, !endedHere);
   });
   return connectionOf(client, url, options, connack);
 }
@@ -142,6 +144,9 @@ function refusedAs(url: string, refused: unknown, reason: string): AgentError {
   const hint = WRONG_VERSION.has(code) ? "; choose another with mqtt.protocol" : "";
   return new AgentError("IO", `mqtt: ${url}: ${reason}${hint}`, { cause: refused });
 }
+
+/** What the network says of a connection that the other side has ended while we wrote. */
+const PEER_ENDED: ReadonlySet<unknown> = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED"]);
 
 function codeOf(thrown: unknown): unknown {
   return typeof thrown === "object" && thrown !== null && "code" in thrown ? thrown.code : undefined;

@@ -1,4 +1,5 @@
 import { AgentError, messageOf } from "../contract/errors.ts";
+import { createBrokerSize, type BrokerSize } from "./broker-size.ts";
 import { openConnection, type BrokerConnection, type BrokerSecrets } from "./broker-connection.ts";
 import { createSubscriptions } from "./broker-subscriptions.ts";
 import { checkTopic } from "./broker-topics.ts";
@@ -28,6 +29,8 @@ export interface OpenBroker extends Broker {
 interface Waiting {
   readonly topic: string;
   readonly payload: string | Uint8Array;
+  /** Of topic and payload. */
+  readonly bytes: number;
   readonly options: PublishOptions;
   readonly resolve: () => void;
   readonly reject: (error: AgentError) => void;
@@ -46,7 +49,7 @@ const BYTES_BESIDE = 64;
  */
 export function createBroker(options: MqttOptions, dependencies: BrokerDependencies): OpenBroker {
   const { node, clock, log, readSecrets, random = Math.random } = dependencies;
-  const { base, protocol, retryMinMs, retryMaxMs, maxWaiting, maxMessageBytes, maxBacklogBytes } = options;
+  const { base, protocol, retryMinMs, retryMaxMs, maxLosses, maxWaiting, maxMessageBytes, maxBacklogBytes } = options;
   const urls = [options.url, ...options.fallbackUrls];
   const statusTopic = `${base}/${node}/status`;
   const clientId = options.clientId ?? `virgo-${node}`;
@@ -55,8 +58,11 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
   const disconnectListeners = new Set<(reason: string) => void>();
   const waiting: Waiting[] = [];
   const inFlight = new Set<Waiting>();
+  const sizes = new Map(urls.map((url) => [url, createBrokerSize(maxLosses)] as const));
   const counts = { attempts: 0, connections: 0, losses: 0, published: 0, refused: 0, lost: 0 };
   let connection: BrokerConnection | undefined;
+  /** Of the broker there is, or was, a connection to. */
+  let size = sizes.get(options.url) as BrokerSize;
   /** Subscribed again, and said to be online. */
   let ready = false;
   let openedMs = 0;
@@ -89,7 +95,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
         secrets: await readSecrets(),
         will: { topic: statusTopic, payload: "offline" },
         onMessage: (message, numbers) => subscriptions.deliver(message, numbers),
-        onClose: (reason) => lose(url, reason),
+        onClose: (reason, byBroker) => lose(url, reason, byBroker),
         signal: giveUp.signal,
       });
     } catch (error) {
@@ -101,6 +107,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
 
   async function welcome(url: string, opened: BrokerConnection): Promise<void> {
     connection = opened;
+    size = sizes.get(url) as BrokerSize;
     openedMs = clock.monotonicMs();
     counts.connections += 1;
     const cancelLimit = clock.after(options.connectMs, () => {
@@ -119,20 +126,31 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
   }
 
   function noteStatus(refused: AgentError | undefined): void {
+    size.acknowledged(0);
+    sendWaiting();
     if (refused === undefined) return;
     lastError = refused.message;
     log.warn({ topic: statusTopic }, `${refused.message}; nobody is told that this node is there`);
   }
 
   /** The opened connection has ended. */
-  function lose(url: string, why: string): void {
+  function lose(url: string, why: string, byBroker: boolean): void {
     const reason = late ?? why;
+    const tooLarge = size.lost(byBroker && late === undefined && closing === undefined);
     late = undefined;
     const wasReady = ready;
     if (clock.monotonicMs() - openedMs >= retryMaxMs) pauseMs = retryMinMs;
     connection = undefined;
     ready = false;
     counts.losses += 1;
+    if (tooLarge !== undefined) {
+      const { topic, bytes, losses } = tooLarge;
+      log.warn(
+        { broker: url, topic, bytes },
+        `mqtt: ${url} has ended ${losses} connections in a row before ${bytes} bytes on ${topic} were acknowledged; ` +
+          "nothing as large is sent there on this topic any more: raise the broker's limit, then start the agent anew",
+      );
+    }
     rejectAll(url, reason);
     onGone?.();
     if (wasReady) for (const listener of disconnectListeners) tell(() => listener(reason));
@@ -176,8 +194,13 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
   /** Throws when it cannot be sent. */
   function admit(topic: string, payload: string | Uint8Array, qos: 0 | 1): BrokerConnection {
     checkTopic(topic);
-    const byteLength = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
-    const largest = Math.min(maxMessageBytes, (connection?.maxPacketBytes ?? Infinity) - BYTES_BESIDE - Buffer.byteLength(topic));
+    const byteLength = byteLengthOf(payload);
+    const topicBytes = Buffer.byteLength(topic);
+    const largest = Math.min(
+      maxMessageBytes,
+      (connection?.maxPacketBytes ?? Infinity) - BYTES_BESIDE - topicBytes,
+      size.maxBytes(topic) - topicBytes,
+    );
     if (byteLength > largest) {
       throw new AgentError("LIMIT", `mqtt: ${byteLength} bytes on ${topic} are refused; at most ${largest} are sent as one message`);
     }
@@ -212,7 +235,8 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
       return;
     }
     await new Promise<void>((resolve, reject) => {
-      waiting.push({ topic, payload, options: publishing, resolve, reject });
+      const bytes = Buffer.byteLength(topic) + byteLengthOf(payload);
+      waiting.push({ topic, payload, bytes, options: publishing, resolve, reject });
       sendWaiting();
     });
   }
@@ -220,16 +244,19 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
   /** As many as the broker lets be unacknowledged. */
   function sendWaiting(): void {
     while (connection !== undefined && inFlight.size < connection.receiveMaximum) {
-      const next = waiting.shift();
-      if (next === undefined) return;
+      const [next] = waiting;
+      if (next === undefined || !size.maySend(next.bytes)) return;
+      waiting.shift();
       send(connection, next);
     }
   }
 
   function send(over: BrokerConnection, message: Waiting): void {
     inFlight.add(message);
+    size.sent(message.topic, message.bytes);
     over.publish(message.topic, message.payload, message.options, (refused) => {
       if (!inFlight.delete(message)) return;
+      size.acknowledged(message.bytes);
       if (refused === undefined) {
         counts.published += 1;
         message.resolve();
@@ -299,11 +326,16 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
       protocol,
       ...counts,
       waiting: inFlight.size + waiting.length,
+      topics_too_large: size.topics,
       ...subscriptions.figures(),
       ...(lastError === "" ? {} : { last_error: lastError }),
     }),
     close: () => (closing ??= close()),
   };
+}
+
+function byteLengthOf(payload: string | Uint8Array): number {
+  return typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
 }
 
 function nothing(): void {

@@ -66,6 +66,14 @@ export const mqttOptionsSchema = z.strictObject({
     .default(250)
     .describe("pause before the first attempt to connect again, milliseconds; doubled each time"),
   retryMaxMs: z.int().min(10).max(600_000).default(10_000).describe("up to this, milliseconds"),
+  maxLosses: z
+    .int()
+    .min(2)
+    .max(100)
+    .default(5)
+    .describe(
+      "after so many connections that the broker ended with the same message unacknowledged it is taken for too large, and given up",
+    ),
   maxWaiting: z.int().min(1).max(65_000).default(1000).describe("messages sent and not acknowledged yet; beyond it publishing is refused"),
   maxBacklogBytes: z
     .int()
