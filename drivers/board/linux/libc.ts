@@ -153,20 +153,16 @@ export async function loadLibc(): Promise<Libc> {
   };
 }
 
-let errorMap: ReturnType<typeof getSystemErrorMap> | undefined;
-
-/** Node makes the whole map anew each time it is asked. */
-function errors(): ReturnType<typeof getSystemErrorMap> {
-  return (errorMap ??= getSystemErrorMap());
-}
+/** Node makes it anew each time it is asked. */
+const ERRORS = getSystemErrorMap();
 
 /** `EBUSY` for 16. */
 export function errnoName(errno: number): string {
-  return errors().get(-errno)?.[0] ?? `error ${errno}`;
+  return ERRORS.get(-errno)?.[0] ?? `error ${errno}`;
 }
 
 /** `EBUSY, resource busy or locked` for 16. */
 export function errnoText(errno: number): string {
-  const known = errors().get(-errno);
+  const known = ERRORS.get(-errno);
   return known === undefined ? `error ${errno}` : known.join(", ");
 }
