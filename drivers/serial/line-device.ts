@@ -12,6 +12,7 @@ import {
 } from "../../agent/contract/device.ts";
 import { lineOptionsSchema, type LineCommand, type LineOptions, type LineValue } from "./line-options.ts";
 import { linePattern } from "./line-patterns.ts";
+import { requireOpen } from "./require-open.ts";
 import type { SerialStream } from "../../agent/contract/serial.ts";
 
 /** Instruments that are told things in words are slow. */
@@ -131,7 +132,7 @@ function createLineDevice(context: DeviceContext, stream: SerialStream, options:
 
   return {
     functions: {
-      ...Object.fromEntries(asks.map(({ name, command, run }) => [name, commandFunction(command, run)])),
+      ...Object.fromEntries(asks.map(({ name, command, run }) => [name, commandFunction(id, stream, command, run)])),
       status: statusFunction(stream, exchange, () => ({ ...counts, lastFailure })),
     },
     ...(safe.length > 0 && { failsafe: makeSafe }),
@@ -157,6 +158,16 @@ function statusFunction(
   });
 }
 
+/** An instrument that does not answer a question moves nothing. */
+async function question(answer: Answer): Answer {
+  try {
+    return await answer;
+  } catch (thrown) {
+    const error = toAgentError(thrown);
+    throw new AgentError("NOT_READY", error.message, { cause: error });
+  }
+}
+
 /** What is sent for the arguments, which fit their schema. */
 function lineOf({ send, params }: LineCommand, args: Readonly<Record<string, unknown>>): string {
   return send.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
@@ -178,23 +189,25 @@ function paramsOf({ params }: LineCommand): z.ZodObject {
   );
 }
 
+type Answer = Promise<Readonly<Record<string, number | string>> | null>;
+
 function commandFunction(
+  id: string,
+  stream: SerialStream,
   command: LineCommand,
-  run: (args: Readonly<Record<string, unknown>>) => Promise<Readonly<Record<string, number | string>> | null>,
+  run: (args: Readonly<Record<string, unknown>>) => Answer,
 ): DeviceFunction {
   const waits = command.reply === undefined ? "returns null" : "waits for its reply and returns the values in it";
   return defineFunction({
     summary: `sends ${command.send}; ${waits}`,
     params: paramsOf(command),
     effect: command.effect,
-    async call(args) {
-      try {
-        return await run(args);
-      } catch (thrown) {
-        const error = toAgentError(thrown);
-        // An instrument that does not answer a question moves nothing.
-        throw command.effect === "read" ? new AgentError("NOT_READY", error.message, { cause: error }) : error;
-      }
-    },
+    call:
+      command.effect === "read"
+        ? (args) => question(run(args))
+        : (args) => {
+            requireOpen(id, stream);
+            return run(args);
+          },
   });
 }

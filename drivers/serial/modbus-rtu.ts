@@ -12,6 +12,7 @@ import {
   type LeaseRange,
   type SafeTarget,
 } from "../../agent/contract/device.ts";
+import { requireOpen } from "./require-open.ts";
 import { readRequestOf, registerSchema, valueOf, writeRequestOf, type ModbusRegister } from "./modbus-values.ts";
 import { serialOptionsShape, type SerialStream } from "../../agent/contract/serial.ts";
 
@@ -167,7 +168,7 @@ function createModbus(context: DeviceContext, stream: SerialStream, options: Mod
   return {
     functions: {
       ...Object.fromEntries(entries.map((entry) => [entry[0], readFunction(id, entry, read)])),
-      ...Object.fromEntries(writable.map((entry) => [`set_${entry[0]}`, writeFunction(id, entry, bus)])),
+      ...Object.fromEntries(writable.map((entry) => [`set_${entry[0]}`, writeFunction(id, stream, entry, bus)])),
       status: defineFunction({
         summary:
           "the port's state, requests, replies, exceptions, time-outs, wrong replies, stray bytes, values out of range, and what failed last",
@@ -230,7 +231,7 @@ function readFunction(id: string, entry: Entry, read: (entry: Entry) => Promise<
   });
 }
 
-function writeFunction(id: string, [name, register]: Entry, bus: ModbusBus): DeviceFunction {
+function writeFunction(id: string, stream: SerialStream, [name, register]: Entry, bus: ModbusBus): DeviceFunction {
   const { range, type, unit, unitId } = register;
   const value =
     type === "bool"
@@ -244,9 +245,9 @@ function writeFunction(id: string, [name, register]: Entry, bus: ModbusBus): Dev
     summary: `writes ${name}${unitText(register)} of unit ${unitId}, whose reply repeats it; returns the value`,
     params: z.strictObject({ value }),
     effect: "actuate",
-    async call(args) {
-      await bus.request(writeRequestOf(`${id} ${name}`, register, args.value));
-      return args.value;
+    call({ value: asked }) {
+      requireOpen(id, stream);
+      return bus.request(writeRequestOf(`${id} ${name}`, register, asked)).then(() => asked);
     },
   });
 }

@@ -121,7 +121,7 @@ export function createSimSerialPort(path: string, clock: Clock, faults: Faults, 
 
   function openRaw(events: RawSerialEvents): RawSerialPort {
     faults.meet("openSerial", path);
-    if (powered === undefined) throw new AgentError("IO", `${path} is not there`);
+    if (powered === undefined) throw new AgentError("IO", `${path} is not there: the simulated board has no instrument on it`);
     const own: Session = { events, hung: false };
     session = own;
     opens += 1;
