@@ -78,7 +78,6 @@ export function runDeviceHost(options: DeviceHostOptions): DeviceHost {
     onStart: (text) => start(JSON.parse(text) as HostStart),
     status: () => devices?.report() ?? {},
     reads: (callName) => devices?.reads(callName) ?? false,
-    onStop: async () => devices?.stop(),
     onFrontLost(reason) {
       log.error({ code: reason.code }, `${reason.message}: what moves goes safe`);
       devices?.loseFront("the front is gone");

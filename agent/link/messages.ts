@@ -8,9 +8,9 @@ import type { ByteSink } from "../wire/codec.ts";
 /*
  * Both directions carry arrays of bulk strings; the first word says what the message is.
  *
- * From the front:  START text · PORTS text · STOP · CALLER n name priority highest address ALL|ONLY permit … · GONE n · AT ms · CAUSE event · VARS records
+ * From the front:  START text · PORTS text · CALLER n name priority highest address ALL|ONLY permit … · GONE n · AT ms · CAUSE event · VARS records
  *                  n verb argument …     a call by caller n; AT says since when what follows was on its way, CAUSE what the next call follows from
- * From the host:   READY status verbs · FAILED code text · STATUS text · DOING text · PORTS · BEAT count late name value … · STOPPED · EVENTS records · VARS records
+ * From the host:   READY status verbs · FAILED code text · STATUS text · DOING text · PORTS · BEAT count late name value … · EVENTS records · VARS records
  *                  R reply     to the oldest call that has neither a reply nor a number
  *                  L number    that call is answered later
  *                  D number reply

@@ -52,8 +52,6 @@ export interface RemoteHost<Status> extends Service {
   attach(stream: Duplex, start: string): Promise<void>;
   /** Ends the stream, if there is one. Until the next `attach`, calls are answered NOT_READY with `why`. */
   detach(why: string): void;
-  /** Asks the device host to take every device to its exit state and close it; resolves when it has, or is gone. */
-  stop(): Promise<void>;
   /** What it said last; also after it has ended, until another one is ready. */
   status(): Status | undefined;
   readonly ready: boolean;
@@ -74,7 +72,6 @@ interface Attached {
   readonly line: Line;
   readonly intake: EventIntake;
   ready: boolean;
-  readonly onStopped: Set<() => void>;
 }
 
 /**
@@ -110,7 +107,6 @@ export function createRemoteHost<Status extends object>(options: RemoteHostOptio
     arrivals = createArrivals(clock, limits.maxOrderAgeMs / STALL_PARTS);
     const looking = arrivals;
     const intake = createEventIntake(journal);
-    const onStopped = new Set<() => void>();
     const line = openLine({
       stream,
       limits,
@@ -140,12 +136,10 @@ export function createRemoteHost<Status extends object>(options: RemoteHostOptio
         beat(beat) {
           for (const listener of listeners.beat) listener(beat);
         },
-        stopped: () => tellStopped(onStopped),
         ended(error) {
           looking.close();
           mirror.expire();
           onFailed(error);
-          tellStopped(onStopped);
           if (attached !== opened) return;
           attached = undefined;
           why = error.message;
@@ -153,7 +147,7 @@ export function createRemoteHost<Status extends object>(options: RemoteHostOptio
         },
       },
     });
-    const opened: Attached = { line, intake, ready: false, onStopped };
+    const opened: Attached = { line, intake, ready: false };
     return opened;
   }
 
@@ -195,14 +189,6 @@ export function createRemoteHost<Status extends object>(options: RemoteHostOptio
       });
     },
     detach,
-    stop() {
-      const to = attached;
-      if (to === undefined) return Promise.resolve();
-      return new Promise((resolve) => {
-        to.onStopped.add(resolve);
-        to.line.tell(messageOf("STOP"));
-      });
-    },
     status: () => status,
     get ready() {
       return attached?.ready === true;
@@ -222,9 +208,4 @@ export function createRemoteHost<Status extends object>(options: RemoteHostOptio
 function listen<Listener>(listeners: Set<Listener>, listener: Listener): Cancel {
   listeners.add(listener);
   return () => listeners.delete(listener);
-}
-
-function tellStopped(listeners: Set<() => void>): void {
-  for (const listener of listeners) listener();
-  listeners.clear();
 }

@@ -32,7 +32,6 @@ export interface LineEvents {
   /** It wants the ports of its devices now. */
   ports(): void;
   beat(beat: Beat): void;
-  stopped(): void;
   /** Called once: nothing comes any more. */
   ended(error: AgentError): void;
 }
@@ -168,9 +167,6 @@ export function openLine({ stream: given, limits, arrivals, callers, mirror, int
         return;
       case "FAILED":
         events.failed(new AgentError(codeOf(first), second));
-        return;
-      case "STOPPED":
-        events.stopped();
         return;
       default:
         throw new AgentError("SYNTAX", `there is no message ${JSON.stringify(verb.slice(0, 20))}`);

@@ -42,8 +42,6 @@ export interface ServeHostOptions {
   readonly status: () => object;
   /** Whether a function only reads: `lamp.state`. Reads are answered however old the question. */
   readonly reads: (callName: string) => boolean;
-  /** Every device to its exit state, then closed. */
-  readonly onStop: () => Promise<void>;
   /** The front is gone: called once, with the reason, and nothing is called after it. */
   readonly onFrontLost: (reason: AgentError) => void;
   /** From one sign of life to the next, milliseconds, 10 to 5000; asked from the moment it is ready. */
@@ -185,15 +183,6 @@ export function serveHost(options: ServeHostOptions): HostLink {
     }
   }
 
-  async function stop(): Promise<void> {
-    try {
-      await options.onStop();
-    } catch (error) {
-      options.log.error({ err: error }, `stopping failed: ${toAgentError(error).message}`);
-    }
-    outbox.add(messageOf("STOPPED"));
-  }
-
   /** Orders that were on their way for too long belong to a front that stood still: whoever gave them has given up or given others. */
   function tooLate(request: Request, caller: HostCaller): Reply | undefined {
     const ageMs = clock.monotonicMs() - sentMs;
@@ -257,9 +246,6 @@ export function serveHost(options: ServeHostOptions): HostLink {
         return;
       case "PORTS":
         onPorts?.(textOf(first));
-        return;
-      case "STOP":
-        void stop();
         return;
       default:
         throw new AgentError("SYNTAX", `there is no message ${JSON.stringify(verb.slice(0, 20))}`);

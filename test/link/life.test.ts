@@ -9,7 +9,6 @@ import { messageOf } from "../../agent/link/messages.ts";
 import { createFakeClock } from "../helpers/fake-clock.ts";
 import { ask, caller, createFront, createHost, createPair, createStreams, quiet, textOfReply, type Status } from "./pair.ts";
 import type { Beat } from "../../agent/link/remote-host.ts";
-import type { ServeHostOptions } from "../../agent/link/serve-host.ts";
 
 async function refusal(promise: Promise<unknown>): Promise<string> {
   try {
@@ -208,34 +207,6 @@ t.test("what may end the device host is said before it does", async (t) => {
   host.link.doing(undefined);
   await quiet();
   t.strictSame(told, ["module ./fan.js", undefined]);
-});
-
-t.test("the device host is asked to stop, and says when it has", async (t) => {
-  const did: string[] = [];
-  let stopped: () => void = () => undefined;
-  const options: Partial<ServeHostOptions> = {
-    onStop: () =>
-      new Promise((resolve) => {
-        did.push("stopping");
-        stopped = resolve;
-      }),
-  };
-  const { front } = await createPair({ host: options });
-  const stopping = front.host.stop().then(() => did.push("stopped"));
-  await quiet();
-  t.strictSame(did, ["stopping"]);
-  stopped();
-  await stopping;
-  t.strictSame(did, ["stopping", "stopped"]);
-
-  const dying = await createPair({ host: { onStop: () => new Promise(() => undefined) } });
-  const gone = dying.front.host.stop();
-  dying.hostEnd.destroy();
-  await gone;
-  await dying.front.host.stop();
-  const failing = await createPair({ host: { onStop: () => Promise.reject(new Error("a bug")) } });
-  await failing.front.host.stop();
-  t.match(failing.host.log.lines, ["error stopping failed: a bug"]);
 });
 
 /** Hands on what is written to `from`, a given number of bytes at a time. */

@@ -110,7 +110,6 @@ export function createHost(clock: FakeClock, stream: Duplex, options: Partial<Se
     onStart: () => Promise.resolve(service),
     status: () => host.status,
     reads: (name) => name.endsWith(".state"),
-    onStop: () => Promise.resolve(),
     onFrontLost: ({ message }) => void lost.push(message),
     beatMs: () => 50,
     ...options,
