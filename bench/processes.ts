@@ -15,14 +15,18 @@ export function plainEnvironment(): NodeJS.ProcessEnv {
   return environment;
 }
 
+/** A process and all that it and they started. */
+export function treeOf(pid: number): readonly number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+  );
+  return [pid, ...children.flatMap(treeOf)];
+}
+
 /** CPU time of a process so far, with all its threads and the processes it started, milliseconds, as the scheduler counts it. */
 export function cpuMs(pid: number): number {
-  return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => {
-    const folder = `/proc/${pid}/task/${thread}`;
-    const own = Number(readFileSync(`${folder}/schedstat`, "utf8").split(" ")[0]) / 1e6;
-    const children = readFileSync(`${folder}/children`, "utf8").split(" ").filter(Boolean);
-    return sum + own + children.reduce((all, child) => all + cpuMs(Number(child)), 0);
-  }, 0);
+  const threads = treeOf(pid).flatMap((one) => readdirSync(`/proc/${one}/task`).map((thread) => `/proc/${one}/task/${thread}`));
+  return threads.reduce((sum, thread) => sum + Number(readFileSync(`${thread}/schedstat`, "utf8").split(" ")[0]) / 1e6, 0);
 }
 
 /** Every listener of an agent's configuration on a free port: beside a running agent too. */
