@@ -10,6 +10,7 @@ import {
 import { createRegisterChip, type RegisterChip, type SimI2cChip } from "../../../drivers/board/sim/i2c.ts";
 import { expanderDriver } from "../../../drivers/gpio/expander.ts";
 import { expectCode } from "../../contract/board.ts";
+import { quasiBidirectional, registerExpander, type ExpanderKind, type ExpanderSpy } from "../../helpers/expander-chips.ts";
 import type { Device } from "../../../agent/contract/device.ts";
 
 const LINES = {
@@ -17,72 +18,14 @@ const LINES = {
   inputs: { door: { line: 7, activeLow: true } },
 };
 
-/** Every pin with what drives it: outputs by the chip, inputs by the world. */
-interface Spy extends SimI2cChip {
-  /** What the pins 0 to 2 have driven since power-on, one word each: 0 and 1, z while it is an input. */
-  readonly trace: string[];
-  world: number;
-}
-
-/** A PCA9534 or MCP23008 as it is after power-on: every line an input. */
-function registerExpander(kind: "pca9534" | "mcp23008", chip: RegisterChip): Spy {
-  const at = kind === "pca9534" ? { pins: 0, levels: 1, directions: 3 } : { pins: 9, levels: 10, directions: 0 };
-  chip.registers[at.directions] = 0xff;
-  if (kind === "pca9534") chip.registers[at.levels] = 0xff;
-  const spy: Spy = {
-    trace: [],
-    world: 0,
-    read(register, length) {
-      const directions = chip.registers[at.directions] ?? 0;
-      chip.registers[at.pins] = ((chip.registers[at.levels] ?? 0) & ~directions) | (spy.world & directions);
-      return chip.read(register, length);
-    },
-    write(register, bytes) {
-      chip.write(register, bytes);
-      note(spy, chip.registers[at.levels] ?? 0, chip.registers[at.directions] ?? 0);
-    },
-  };
-  note(spy, chip.registers[at.levels] ?? 0, 0xff);
-  return spy;
-}
-
-/** A PCF8574: what is written high is pulled up weakly, and the world may hold it down. */
-function quasiBidirectional(): Spy {
-  let latch = 0xff;
-  const spy: Spy = {
-    trace: [],
-    world: 0xff,
-    read(register) {
-      latch = register;
-      note(spy, latch, 0);
-      return Uint8Array.of(latch & spy.world);
-    },
-    write(register, bytes) {
-      for (const byte of [register, ...bytes]) {
-        latch = byte;
-        note(spy, latch, 0);
-      }
-    },
-  };
-  note(spy, latch, 0);
-  return spy;
-}
-
-function note(spy: Spy, levels: number, directions: number): void {
-  const word = [0, 1, 2].map((line) => (((directions >> line) & 1) === 1 ? "z" : String((levels >> line) & 1))).join("");
-  if (spy.trace.at(-1) !== word) spy.trace.push(word);
-}
-
-type Kind = "pca9534" | "mcp23008" | "pcf8574";
-
 interface Bench {
   readonly context: FakeDeviceContext;
   readonly chip: RegisterChip;
-  readonly spy: Spy;
+  readonly spy: ExpanderSpy;
   readonly device: Device;
 }
 
-async function openExpander(kind: Kind = "pca9534", options: Record<string, unknown> = LINES): Promise<Bench> {
+async function openExpander(kind: ExpanderKind = "pca9534", options: Record<string, unknown> = LINES): Promise<Bench> {
   const context = createFakeDeviceContext({ id: "box" });
   const chip = createRegisterChip();
   const spy = kind === "pcf8574" ? quasiBidirectional() : registerExpander(kind, chip);
