@@ -2,7 +2,8 @@ import { configJsonSchema } from "../config/json-schema.ts";
 import { problemText } from "../config/problem.ts";
 import { EXIT } from "./exit.ts";
 import { deviceModules } from "../modules.ts";
-import { configFile, loadWhole, NO_CONFIG } from "./load.ts";
+import { configFile, NO_CONFIG } from "./config-file.ts";
+import { loadWhole } from "./load.ts";
 import { jsonText } from "./print.ts";
 import type { CliIo } from "./io.ts";
 

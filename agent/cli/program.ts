@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from "commander";
 
 import { AgentError } from "../contract/errors.ts";
 import { packageVersion } from "../version.ts";
+import { configFile, looksIsolated } from "./config-file.ts";
 import { EXIT } from "./exit.ts";
 import { createProcessIo } from "./io.ts";
 import { withTarget, wholeNumber } from "./options.ts";
@@ -11,6 +12,7 @@ import type { AskOptions } from "./ask.ts";
 import type { CloneCommandOptions } from "./clone.ts";
 import type { DoctorOptions } from "./doctor.ts";
 import type { SafeStateCommandOptions } from "./safe-state.ts";
+import type { HostProcess } from "../keeper/process.ts";
 import type { CliIo } from "./io.ts";
 import type { TdOptions } from "./td.ts";
 import type { VarsOptions } from "./vars.ts";
@@ -79,12 +81,16 @@ function addAgent(program: Command, io: CliIo, ended: Ended): void {
     .option("--state <folder>", "where listen.json and what is durable goes (default: $STATE_DIRECTORY, then state)")
     .option("--board <board>", "auto, sim or a board file, instead of the configuration's")
     .action(async (options: AgentCommandOptions) => {
-      // While the agent's code is loaded, which takes as long, the device host loads its own.
-      const { startDeviceHost } = await import("../start-device-host.ts");
-      const deviceHost = startDeviceHost({ env: io.env, onError: ({ message }) => io.error(`${message}\n`) });
+      const deviceHost = looksIsolated(configFile(options.config)) ? await startEarly(io) : undefined;
       const { agentCommand } = await import("./agent.ts");
       ended(await agentCommand(options, io, undefined, undefined, deviceHost));
     });
+}
+
+/** While the agent's code is loaded, which takes as long, the device host loads its own. */
+async function startEarly(io: CliIo): Promise<HostProcess> {
+  const { startDeviceHost } = await import("../start-device-host.ts");
+  return startDeviceHost({ env: io.env, onError: ({ message }) => io.error(`${message}\n`) });
 }
 
 function addClone(program: Command, io: CliIo, ended: Ended): void {

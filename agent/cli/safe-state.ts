@@ -6,6 +6,7 @@ import { safetyText } from "../keeper/safe-report.ts";
 import { deviceModules } from "../modules.ts";
 import { SETUP_FILE, writeSafeStates } from "../safe-state.ts";
 import { openBoard } from "../../drivers/board/auto.ts";
+import { configFile, NO_CONFIG } from "./config-file.ts";
 import { EXIT } from "./exit.ts";
 import { stateFolder } from "./target.ts";
 import type { DeviceModule, DeviceSpec } from "../contract/device.ts";
@@ -111,8 +112,7 @@ function readSetup({ config, state }: SafeStateCommandOptions, io: CliIo): Setup
 
 /** From the configuration. The parts that only a running agent needs are not checked: a mistake there must not keep a device from being safe. */
 async function configuredSetup(options: SafeStateCommandOptions, io: CliIo, modules: readonly DeviceModule[]): Promise<Setup | undefined> {
-  const [{ configFile, NO_CONFIG }, { shippedBoardFor }, { loadConfig }, { deviceSetupOf }, { problemText }] = await Promise.all([
-    import("./load.ts"),
+  const [{ shippedBoardFor }, { loadConfig }, { deviceSetupOf }, { problemText }] = await Promise.all([
     import("../config/board-file.ts"),
     import("../config/load.ts"),
     import("../device-setup.ts"),

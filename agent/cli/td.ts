@@ -1,5 +1,6 @@
 import { connect, type AskOptions } from "./ask.ts";
-import { configFile, loadWhole, NO_CONFIG } from "./load.ts";
+import { configFile, NO_CONFIG } from "./config-file.ts";
+import { loadWhole } from "./load.ts";
 import { createJournal } from "../host/journal.ts";
 import { createSimBoard } from "../../drivers/board/sim/sim-board.ts";
 import { createSystemClock } from "../clock.ts";

@@ -12,6 +12,7 @@ import { plainNode } from "../helpers/tools.ts";
 const MAIN = join(import.meta.dirname, "..", "..", "agent", "main.ts");
 
 interface Started {
+  readonly pid: number;
   readonly out: () => string;
   readonly error: () => string;
   readonly ended: Promise<number | null>;
@@ -35,7 +36,7 @@ function start(t: Test, args: readonly string[], cwd: string): Started {
     child.kill("SIGKILL");
     return ended;
   });
-  return { out: () => out, error: () => error, ended, kill: (signal) => child.kill(signal) };
+  return { pid: child.pid ?? 0, out: () => out, error: () => error, ended, kill: (signal) => child.kill(signal) };
 }
 
 t.test("five mistakes are five lines, exit code 2, and nothing opened", async (t) => {
@@ -86,6 +87,35 @@ t.test("it prints what listens where and lines to try, answers, and ends with SI
   t.equal(await started.ended, 0);
   t.notOk(existsSync(join(folder, "state", "listen.json")));
 });
+
+/** The device hosts among the children of a process. */
+function deviceHostsOf(pid: number): readonly string[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ");
+  return children.filter((child) => {
+    const file = `/proc/${child}/cmdline`;
+    return child !== "" && existsSync(file) && readFileSync(file, "utf8").includes("device-host");
+  });
+}
+
+for (const [isolation, count] of [
+  ["process", 1],
+  ["none", 0],
+] as const) {
+  t.test(`with isolation: ${isolation} it starts ${count} process for the devices`, async (t) => {
+    const folder = t.testdir({
+      "virgo.yaml": `${FREE_PORTS}board: sim\nisolation: ${isolation}\ndevices: { lamp: { driver: light, line: GPIO17 } }\n`,
+    });
+    const started = start(t, ["agent"], folder);
+    const seen = new Set<string>();
+    await eventually(() => {
+      for (const child of deviceHostsOf(started.pid)) seen.add(child);
+      return started.out().includes("Try, in another terminal:");
+    });
+    t.equal(seen.size, count);
+    started.kill("SIGTERM");
+    t.equal(await started.ended, 0);
+  });
+}
 
 t.test("--board wins over the configuration, and what cannot be opened is said with exit code 1", async (t) => {
   const folder = t.testdir({ "virgo.yaml": `${FREE_PORTS}board: sim\n`, "other.yaml": "name: other\nmodel: Some Other Machine\n" });
