@@ -68,11 +68,17 @@ export function objectIn(text: string): Readonly<Record<string, unknown>> | unde
 
 /** Reads what came on a device's `set`, or for one field of it. Throws SYNTAX or ARGUMENT. */
 export function parseCommand(device: EntityDevice, text: string, field: string | undefined): ParsedCommand {
-  if (field !== undefined) return { fields: { [field]: text.trim() }, meta: {} };
+  if (field !== undefined) return { fields: { [field]: wordIn(text) }, meta: {} };
   const object = objectIn(text);
-  if (object === undefined) return { fields: { [mainField(device)]: text.trim() }, meta: {} };
+  if (object === undefined) return { fields: { [mainField(device)]: wordIn(text) }, meta: {} };
   const fields = Object.fromEntries(Object.entries(object).filter(([name]) => !META.includes(name as (typeof META)[number])));
   return { fields, meta: metaOf(object) };
+}
+
+/** `ON`, and `"ON"` as whoever writes JSON has it. */
+function wordIn(text: string): string {
+  const word = text.trim();
+  return /^"[^"\\]*"$/.test(word) ? word.slice(1, -1) : word;
 }
 
 /** What one plain word is about: the main entity, else the only one that can be told something. */

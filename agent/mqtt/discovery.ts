@@ -43,14 +43,15 @@ export const NODE_EVENTS = ["fault", "lease-end", "estop", "reset"] as const;
 export function createDiscovery(options: DiscoveryOptions): Discovery {
   const { prefix, node, version, topics, devices } = options;
   const id = idOf("virgo", node);
-  const components: Record<string, Component> = {};
+  const components: Record<string, Component> = { ...nodeComponents(options) };
   for (const device of devices) {
     for (const entity of device.entities) {
-      const name = entity.main === true ? idOf(device.id) : idOf(device.id, entity.key);
+      let name = entity.main === true ? idOf(device.id) : idOf(device.id, entity.key);
+      // The entity of a device may be called like another device: bell has pressed, and there is a bell_pressed.
+      while (name in components) name += "_";
       components[name] = componentOf(options, device, entity, name);
     }
   }
-  Object.assign(components, nodeComponents(options));
   return {
     topic: `${prefix}/device/${id}/config`,
     components,

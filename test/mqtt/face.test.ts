@@ -2,6 +2,7 @@ import { join } from "node:path";
 
 import t from "tap";
 
+import { eventually } from "../helpers/eventually.ts";
 import { faceRig, type RigDevices } from "./face-rig.ts";
 
 const LAMP: RigDevices = { lamp: { driver: "light", line: "GPIO17" } };
@@ -155,6 +156,27 @@ t.test("a command that makes no sense is refused whole, said why, and the state 
   await rig.close();
 });
 
+t.test("devices that are called like another one's entity, or the node's, are announced beside them", async (t) => {
+  const rig = await faceRig(file(t), {
+    bell: { driver: "button", line: "GPIO4" },
+    bell_pressed: { driver: "switch" },
+    node_estop: { driver: "switch" },
+  });
+  rig.broker.connect();
+  await eventually(() => rig.broker.last("homeassistant/device/virgo_garage/config") !== undefined);
+  const { cmps } = JSON.parse(rig.broker.last("homeassistant/device/virgo_garage/config") ?? "{}") as {
+    cmps: Record<string, { p: string; state_topic?: string; unique_id: string }>;
+  };
+  const shown = Object.values(cmps).filter(({ p }) => p === "switch" || p === "binary_sensor");
+  t.strictSame(
+    shown.map(({ state_topic }) => state_topic).sort(),
+    ["bell", "bell_pressed", "bridge", "node_estop"].map((id) => `virgo/garage/${id}/${id === "bridge" ? "health" : "state"}`),
+  );
+  t.match(cmps["node_estop"], { p: "button" });
+  t.equal(new Set(Object.values(cmps).map(({ unique_id }) => unique_id)).size, Object.keys(cmps).length);
+  await rig.close();
+});
+
 t.test("how a lamp is to change is no reason not to change it", async (t) => {
   const rig = await faceRig(file(t), DIMMED);
   rig.broker.connect();
@@ -166,6 +188,7 @@ t.test("how a lamp is to change is no reason not to change it", async (t) => {
   t.strictSame(await becomes('{"state":"ON","brightness":30,"transition":2.0}'), { state: "ON", brightness: 30 });
   t.strictSame(await becomes('{"state":"OFF","transition":2.0}'), { state: "OFF", brightness: 0 });
   t.match(await becomes('{"state":"ON","flash":10}'), { state: "ON" });
+  t.match(await becomes('"OFF"'), { state: "OFF" }, "and neither are JSON's quotes");
   t.equal(rig.face.figures()["refused"], 0);
   rig.broker.deliver("virgo/garage/lamp/set", '{"transition":2}');
   t.equal(rig.face.figures()["refused"], 1, "nothing is asked by that alone");
