@@ -39,7 +39,7 @@ export interface Device {
 /** Who has a port of an offered chip. */
 export interface PortOwner {
   readonly id: string;
-  /** Told when the port can no longer be relied on, each time: the owner faults. */
+  /** Told when the port can no longer be relied on, each time: the owner faults until the chip is ready again. */
   lost(error: AgentError): void;
 }
 
@@ -51,6 +51,11 @@ export interface OfferedChip {
   openOutputs(owner: PortOwner, offsets: readonly number[], initial: readonly boolean[]): Promise<DigitalOutputs>;
   openInput(owner: PortOwner, offset: number, options: InputOptions): Promise<DigitalInput>;
   openPwm(owner: PortOwner, channel: number, periodNs: number): Promise<PwmOutput>;
+  /**
+   * Calls `listener` each time its ports can be used after they could not. Those that were open then have been set up as their owners last wanted them.
+   * Without it nobody learns of that: who could not open stays as it is, until RESET.
+   */
+  onReady?(listener: () => void): Cancel;
 }
 
 /** What a driver gets to work with; nothing else of the agent is visible to it. */

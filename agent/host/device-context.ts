@@ -3,7 +3,7 @@ import { createScopedBoard } from "./scoped-board.ts";
 import { tickEvery } from "./ticker.ts";
 import type { Board } from "../contract/board.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
-import type { DeviceContext } from "../contract/device.ts";
+import type { DeviceContext, PortOwner } from "../contract/device.ts";
 import type { Offers } from "./offers.ts";
 import type { Log } from "../contract/log.ts";
 import type { Variables } from "../contract/variable.ts";
@@ -16,6 +16,8 @@ export interface DeviceScopeOptions {
   readonly log: Log;
   /** Told what goes wrong in the device's own timers and listeners, and what it reports itself. */
   readonly fault: (error: unknown) => void;
+  /** Told of ports of other devices that are lost, until those offer them again; `fault` when absent. */
+  readonly lost?: PortOwner["lost"] | undefined;
   /** Calls a device's ticks; timers of the clock when absent. */
   readonly every?: DeviceContext["every"];
   /** Chips of other devices; none where devices cannot offer any. */
@@ -33,7 +35,7 @@ export interface DeviceScope {
 export function createDeviceScope(options: DeviceScopeOptions): DeviceScope {
   const { id, board, clock, variables, log, fault } = options;
   const every: DeviceContext["every"] = options.every ?? ((periodMs, tick) => tickEvery(clock, periodMs, tick));
-  const scoped = createScopedBoard(board, id, fault, options.offers);
+  const scoped = createScopedBoard(board, id, fault, options.offers, options.lost);
   const tickers = new Set<Cancel>();
   const offered = new Set<Cancel>();
   const unpublished = new Set<string>();

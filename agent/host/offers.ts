@@ -8,13 +8,16 @@ export interface Offers {
   find(label: string): OfferedChip | undefined;
 }
 
-export function createOffers(): Offers {
+/** `onReady` is told the label of a chip whose ports can be used after they could not. */
+export function createOffers(onReady?: (label: string) => void): Offers {
   const chips = new Map<string, OfferedChip>();
   return {
     offer(label, chip) {
       if (chips.has(label)) throw new AgentError("IN_USE", `${label} offers a chip already`);
       chips.set(label, chip);
+      const cancelReady = chip.onReady?.(() => onReady?.(label));
       return () => {
+        cancelReady?.();
         if (chips.get(label) === chip) chips.delete(label);
       };
     },

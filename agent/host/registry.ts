@@ -100,7 +100,12 @@ export function createRegistry(options: RegistryOptions): Registry {
   const targets = new Map<string, Target>();
   const scopes = new Map<string, DeviceScope>();
   const opening = new Map<string, Promise<Entry>>();
-  const offers = createOffers();
+  const offers = createOffers((label) => {
+    resuming = resuming.then(() => resumeUsersOf(label));
+  });
+  /** Devices left out because an earlier process did not survive opening them. */
+  const leftOut = new Set<string>();
+  let resuming = Promise.resolve();
 
   function failed(spec: Entry["spec"], error: AgentError): Entry {
     log.error({ device: spec.id, driver: driverNameOf(spec), code: error.code }, `${spec.id} did not open: ${error.message}`);
@@ -176,6 +181,35 @@ export function createRegistry(options: RegistryOptions): Registry {
     return spec.driver.claims(spec.options).some((claim) => offeringDevice(claim) !== undefined) ? 2 : 0;
   }
 
+  /** The ports of a device with these options; none while its driver is not there or does not accept them. */
+  function claimsOf(spec: Entry["spec"]): readonly string[] {
+    if ("driver" in spec) return spec.driver.claims(spec.options);
+    const driver = drivers?.find(spec.driverName);
+    if (driver === undefined) return [];
+    try {
+      const ready = specOf(spec, driver);
+      return ready.driver.claims(ready.options);
+    } catch (error) {
+      log.debug({ device: spec.id }, messageOf(error));
+      return [];
+    }
+  }
+
+  /** One after the other, as at the start. Never rejects. */
+  async function resumeUsersOf(label: string): Promise<void> {
+    for (const spec of configured.values()) {
+      if (claimsOf(spec).some((claim) => chipInClaim(claim) === label)) await resume(spec.id);
+    }
+  }
+
+  /** Its ports can be used after they could not: it is opened if it was not, and without the fault of their loss if it was. */
+  async function resume(id: string): Promise<void> {
+    await opening.get(id);
+    const entry = entries.get(id);
+    if (entry?.slot !== undefined) await supervisor.regain(entry.slot);
+    else if (entry?.outcome === "failed" && !leftOut.has(id)) await open(id);
+  }
+
   /** The device whose port is claimed. */
   function offeringDevice(claim: string): DeviceSpec | undefined {
     const spec = configured.get(chipInClaim(claim) ?? "");
@@ -187,6 +221,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     mustReachPorts(spec);
     let slot: Slot | undefined;
     let early: unknown;
+    let earlyLost: AgentError | undefined;
     const scope = createDeviceScope({
       id,
       board,
@@ -198,12 +233,17 @@ export function createRegistry(options: RegistryOptions): Registry {
         if (slot === undefined) early ??= error;
         else supervisor.fault(slot, error);
       },
+      lost(error) {
+        if (slot === undefined) earlyLost = error;
+        else supervisor.lose(slot, error);
+      },
     });
     scopes.set(id, scope);
     try {
       const device = await openInTime(spec, scope.context);
       slot = await adopted(spec, device, scope);
       if (early !== undefined) supervisor.fault(slot, early);
+      if (earlyLost !== undefined) supervisor.lose(slot, earlyLost);
       log.info({ device: id, driver: driver.name }, `${id} opened`);
       return { spec, outcome: "opened", reason: undefined, slot };
     } catch (error) {
@@ -297,6 +337,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       const inTurn = options.afterDeath === true ? specs.toSorted(whatMovesFirst) : specs;
       for (const spec of inTurn.toSorted((one, other) => placeOf(one) - placeOf(other))) {
         const left = options.quarantine?.includes(`device ${spec.id}`) === true;
+        if (left) leftOut.add(spec.id);
         if (left) entries.set(spec.id, failed(spec, new AgentError("NOT_READY", "left out: the device host did not survive opening it")));
         else await recover(await open(spec.id));
       }
@@ -304,6 +345,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     async reopen(id) {
       const entry = entries.get(id);
       if (entry === undefined) throw new AgentError("UNKNOWN", `no device ${id}; DEVICES lists them`);
+      leftOut.delete(id);
       return entry.outcome === "failed" ? open(id) : entry;
     },
     async openWith(named) {

@@ -24,13 +24,14 @@ interface Closable {
 
 /**
  * The board as one device gets it: every port it opens is owned by the device and known, so that none outlives it; what its listeners throw is
- * `fault`, not the end of the process. A chip that another device offers is looked for before the board's own; a port of it that is lost is `fault` too.
+ * `fault`, not the end of the process. A chip that another device offers is looked for before the board's own; `lost` is told of a port of it that is lost.
  */
 export function createScopedBoard(
   board: Board,
   owner: string,
   fault: (error: unknown) => void,
   offers?: Pick<Offers, "find">,
+  lost: PortOwner["lost"] = fault,
 ): ScopedBoard {
   const open = new Map<object, { readonly what: string; readonly port: Closable }>();
   let ended: Promise<readonly string[]> | undefined;
@@ -100,7 +101,7 @@ export function createScopedBoard(
     return ended;
   }
 
-  const self: PortOwner = { id: owner, lost: fault };
+  const self: PortOwner = { id: owner, lost };
 
   function offeredLine(line: LineRef): { readonly chip: OfferedChip; readonly offset: number } | undefined {
     if (!("chip" in line)) return undefined;

@@ -3,6 +3,9 @@ import { tokenRefusal } from "./claim.ts";
 import { keepsOut } from "./lease.ts";
 import type { MutableSlot, Order } from "./supervisor-slot.ts";
 
+/** Calls that may wait for one device's call in progress; more are answered FULL. */
+const MAX_WAITING_CALLS = 64;
+
 /** What keeps every device from actuating. */
 export interface Gate {
   /** Why nothing new is accepted any more. */
@@ -19,7 +22,8 @@ export function refusalOf(gate: Gate, slot: MutableSlot, order: Order, nowMs: nu
     return new AgentError("FAULTED", `${slot.id}: e-stop is latched by ${gate.eStoppedBy}; ESTOP RESET clears it`);
   }
   if (slot.fault !== undefined) {
-    return new AgentError("FAULTED", `${slot.id} is faulted: ${slot.fault.message}; RESET ${slot.id} clears it`, { cause: slot.fault });
+    const end = slot.passing ? "it can be used again when that is over" : `RESET ${slot.id} clears it`;
+    return new AgentError("FAULTED", `${slot.id} is faulted: ${slot.fault.message}; ${end}`, { cause: slot.fault });
   }
   if (order.token !== undefined) {
     const late = tokenRefusal(slot.id, slot.claim, order.caller, order.token, nowMs);
@@ -37,6 +41,17 @@ export function refusalOf(gate: Gate, slot: MutableSlot, order: Order, nowMs: nu
     return new AgentError("STALE", `${slot.id}: command ${order.seq} of ${order.caller} is not newer than ${slot.seq}`);
   }
   return undefined;
+}
+
+/** Why no further order may wait for the call in progress. */
+export function waitRefusal({ id, waiting }: MutableSlot): AgentError | undefined {
+  return waiting < MAX_WAITING_CALLS ? undefined : new AgentError("FULL", `${id}: ${MAX_WAITING_CALLS} calls are waiting already`);
+}
+
+/** Why an order that waited while the device had faulted `faults` times is not carried out though the fault is over: it was meant for the state before. */
+export function faultRefusal(slot: MutableSlot, faults: number): AgentError | undefined {
+  if (slot.fault !== undefined || slot.faults === faults) return undefined;
+  return new AgentError("FAULTED", `${slot.id} has faulted while this order waited; give it again`);
 }
 
 /** Errors by which a driver says no without having done anything. */

@@ -45,6 +45,12 @@ export interface Slot extends Supervised {
 export interface MutableSlot extends Supervised {
   current: Readonly<Lease>;
   fault: AgentError | undefined;
+  /** How often it has faulted. */
+  faults: number;
+  /** The fault was nothing but a lost port, of this device or of one of its motion group: it ends when the port is back. */
+  passing: boolean;
+  /** Another device cannot offer a port of it any more. */
+  portsLost: boolean;
   /** The cause of the device's next event. */
   event: EventId;
   abort: AbortController;
@@ -65,6 +71,9 @@ export function createSlot(supervised: Supervised): MutableSlot {
     ...supervised,
     current: NO_LEASE,
     fault: undefined,
+    faults: 0,
+    passing: false,
+    portsLost: false,
     event: 0,
     abort: new AbortController(),
     pending: undefined,

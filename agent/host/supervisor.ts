@@ -3,16 +3,14 @@ import { errorReply, OK, PRIORITY, valueReply, type EventId, type Reply } from "
 import { isPending, type Eventually, type Value } from "../contract/value.ts";
 import { claimRefusal, createClaims } from "./claim.ts";
 import { isLive, leaseLengthMs, NO_LEASE, type Lease } from "./lease.ts";
-import { isRefusal, refusalOf } from "./supervisor-refusal.ts";
+import { createRecovery } from "./supervisor-recovery.ts";
+import { faultRefusal, isRefusal, refusalOf, waitRefusal } from "./supervisor-refusal.ts";
 import { createSlot, type Arguments, type MutableSlot, type Order, type Slot, type Supervised } from "./supervisor-slot.ts";
 import { within } from "./time-limit.ts";
 import type { Cancel, Clock } from "../contract/clock.ts";
 import type { DeviceFunction, SafeTarget } from "../contract/device.ts";
 import type { EventKind, Journal } from "../contract/journal.ts";
 import type { Log } from "../contract/log.ts";
-
-/** Calls that may wait for one device's call in progress; more are answered FULL. */
-const MAX_WAITING_CALLS = 64;
 
 /** The one gate every actuation passes: leases, arbitration, faults, safe states, e-stop. */
 export interface Supervisor {
@@ -31,6 +29,13 @@ export interface Supervisor {
   makeSafe(slot: Slot, caller: string): Promise<void>;
   /** The device can no longer be trusted: it and its motion group go safe and stay so until RESET. The first error is kept. */
   fault(slot: Slot, error: unknown): void;
+  /** Another device cannot offer a port of this one any more: a fault that `regain` ends. */
+  lose(slot: Slot, error: AgentError): void;
+  /**
+   * The lost ports are there again. Where nothing else was wrong, with the device or its motion group, these are made safe and their faults clear; what
+   * was ordered before is over. Never rejects.
+   */
+  regain(slot: Slot): Promise<void>;
   /** Makes the device and its motion group safe again; that must succeed for the fault to clear. */
   reset(slot: Slot, caller: string): Promise<Reply>;
   /** Latched: everything goes safe, nothing actuates until `clearEStop`. */
@@ -68,6 +73,8 @@ export function createSupervisor({ clock, journal, log, run }: SupervisorOptions
   const gate: { closed: string | undefined; eStoppedBy: string | undefined } = { closed: undefined, eStoppedBy: undefined };
   let sweepDueMs = Infinity;
   let cancelSweep: Cancel | undefined;
+
+  const recovery = createRecovery({ makeSafe, matesOf, record, log });
 
   const mutable = (slot: Slot): MutableSlot => slot as MutableSlot;
 
@@ -126,9 +133,11 @@ export function createSupervisor({ clock, journal, log, run }: SupervisorOptions
     else if (failure !== undefined) onError(failure);
   }
 
-  function markFaulted(slot: MutableSlot, error: AgentError): void {
+  function markFaulted(slot: MutableSlot, error: AgentError, passing: boolean): void {
     if (slot.fault !== undefined) return;
     slot.fault = error;
+    slot.faults += 1;
+    slot.passing = passing;
     record(slot, "fault", "", `${error.code} ${error.message}`);
     log.error({ device: slot.id, code: error.code }, `${slot.id} faulted: ${error.message}`);
     makeSafeOrReport(slot, "safe", "fault", (failure) => {
@@ -136,12 +145,13 @@ export function createSupervisor({ clock, journal, log, run }: SupervisorOptions
     });
   }
 
-  function faultGroup(slot: MutableSlot, thrown: unknown): void {
+  function faultGroup(slot: MutableSlot, thrown: unknown, passing = false): void {
     if (slot.ending) return;
     const error = toAgentError(thrown, "FAULTED");
-    markFaulted(slot, error);
+    markFaulted(slot, error, passing);
     for (const mate of matesOf(slot)) {
-      markFaulted(mate, new AgentError("FAULTED", `${slot.id} of motion group ${String(slot.policy.group)} faulted: ${error.message}`));
+      const why = `${slot.id} of motion group ${String(slot.policy.group)} faulted: ${error.message}`;
+      markFaulted(mate, new AgentError("FAULTED", why), passing);
     }
   }
 
@@ -225,12 +235,14 @@ export function createSupervisor({ clock, journal, log, run }: SupervisorOptions
     args: Arguments,
     order: Order,
   ): Promise<Reply> {
-    if (slot.waiting >= MAX_WAITING_CALLS) {
-      return refuse(slot, name, order, new AgentError("FULL", `${slot.id}: ${MAX_WAITING_CALLS} calls are waiting already`));
-    }
+    const full = waitRefusal(slot);
+    if (full !== undefined) return refuse(slot, name, order, full);
+    const { faults } = slot;
     slot.waiting++;
     await pending;
     slot.waiting--;
+    const outdated = faultRefusal(slot, faults);
+    if (outdated !== undefined) return refuse(slot, name, order, outdated);
     return actuate(slot, name, fn, args, order);
   }
 
@@ -325,21 +337,12 @@ export function createSupervisor({ clock, journal, log, run }: SupervisorOptions
     fault(slot, error) {
       faultGroup(mutable(slot), error);
     },
-    async reset(slot, caller) {
-      const members = [mutable(slot), ...matesOf(mutable(slot))];
-      const failures = await Promise.all(members.map(async (member) => makeSafe(member, "safe", caller)));
-      for (const [index, member] of members.entries()) {
-        const failure = failures[index];
-        if (failure !== undefined) {
-          return errorReply(new AgentError("FAULTED", `${member.id} could not be made safe: ${failure.message}; it stays faulted`));
-        }
-      }
-      for (const member of members) {
-        member.fault = undefined;
-        record(member, "reset", caller, "");
-      }
-      return OK;
+    lose(slot, error) {
+      mutable(slot).portsLost = true;
+      faultGroup(mutable(slot), error, true);
     },
+    regain: (slot) => recovery.regain(mutable(slot)),
+    reset: (slot, caller) => recovery.reset(mutable(slot), caller),
     async eStop(caller) {
       gate.eStoppedBy ??= caller;
       log.warn({ caller }, `e-stop by ${caller}`);

@@ -72,6 +72,7 @@ export function createFirmataPins({ id, clock, send, replyMs }: FirmataPinsOptio
   const reporting = new Map<number, number>();
   let whenUnused: (() => void)[] = [];
   let pins: readonly PinModes[] = [];
+  const readyListeners = new Set<() => void>();
   let lost: string | undefined = "it was not there yet";
 
   function mustBeThere(code: "IO" | "NOT_READY"): void {
@@ -345,11 +346,20 @@ export function createFirmataPins({ id, clock, send, replyMs }: FirmataPinsOptio
   }
 
   return {
-    chip: { openOutputs, openInput, openPwm },
+    chip: {
+      openOutputs,
+      openInput,
+      openPwm,
+      onReady(listener) {
+        readyListeners.add(listener);
+        return () => readyListeners.delete(listener);
+      },
+    },
     ready(found) {
       pins = found;
       lost = undefined;
       for (const port of ports) port.setUp();
+      for (const listener of [...readyListeners]) listener();
     },
     lose(reason) {
       const already = lost !== undefined;

@@ -12,6 +12,7 @@ import { deviceModules } from "../../agent/modules.ts";
 import { createFakeLog, type FakeLog } from "./fake-log.ts";
 import { FREE_PORTS } from "./free-ports.ts";
 import { connectRaw } from "./raw-client.ts";
+import type { Board } from "../../agent/contract/board.ts";
 import type { Clock } from "../../agent/contract/clock.ts";
 
 export interface RunningAgent {
@@ -30,8 +31,13 @@ interface Teardown {
   teardown(handler: () => unknown): void;
 }
 
-/** An agent in this process, on the simulated board, with its own folder; stopped when the test ends. Listens on free ports unless `yaml` says where. */
-export async function startAgent(t: Teardown, yaml: string, clock: Clock = createSystemClock()): Promise<RunningAgent> {
+/** An agent in this process, on the simulated board, with its own folder; stopped when the test ends. Listens on free ports unless `yaml` says where. `boardOn` answers what its devices get instead of that board. */
+export async function startAgent(
+  t: Teardown,
+  yaml: string,
+  clock: Clock = createSystemClock(),
+  boardOn: (board: SimBoard) => Board = (board) => board,
+): Promise<RunningAgent> {
   const folder = mkdtempSync(join(tmpdir(), "virgo-agent-"));
   const file = join(folder, "virgo.yaml");
   writeFileSync(file, /^listen:/m.test(yaml) ? yaml : `${FREE_PORTS}${yaml}`);
@@ -40,7 +46,7 @@ export async function startAgent(t: Teardown, yaml: string, clock: Clock = creat
   const log = createFakeLog();
   const board = createSimBoard({ clock });
   const stateFolder = join(folder, "state");
-  const agent = await createAgent({ config, stateFolder, version: "0.0.0-test", clock, log, board });
+  const agent = await createAgent({ config, stateFolder, version: "0.0.0-test", clock, log, board: boardOn(board) });
   t.teardown(async () => {
     await agent.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -165,3 +165,89 @@ t.test("one device is taken to its safe state whatever it does; one that does no
   await made;
   t.match(stuck.slot.fault, { code: "TIMEOUT", message: "stuck: going safe took longer than 200 ms" });
 });
+
+t.test("a lost port faults the device and its motion group until it is back, and nothing of before is carried out then", async (t) => {
+  const { journal, supervisor, device } = rig();
+  const pan = device("pan", { group: "head" });
+  const tilt = device("tilt", { group: "head" });
+  let finish: (value: number) => void = () => undefined;
+  pan.answers(() => new Promise((resolve) => (finish = resolve)));
+  const running = pan.move({ leaseMs: 500 });
+  const waiting = pan.move({ leaseMs: 500 });
+  supervisor.lose(pan.slot, new AgentError("IO", "uno cannot be reached"));
+  t.equal(pan.slot.current.holder, "");
+  t.match(await refusal(pan.move()), "FAULTED pan is faulted: uno cannot be reached; it can be used again when that is over");
+  t.match(await refusal(tilt.move()), /^FAULTED tilt is faulted: pan of motion group head faulted/);
+  await supervisor.regain(pan.slot);
+  t.equal(pan.slot.fault, undefined);
+  t.equal(tilt.slot.fault, undefined);
+  t.same(tilt.did, ["failsafe safe", "failsafe safe"]);
+  finish(1);
+  await running;
+  t.equal(await refusal(waiting), "FAULTED pan has faulted while this order waited; give it again");
+  t.same(
+    pan.did.filter((what) => what === "call"),
+    ["call"],
+  );
+  t.equal(pan.slot.current.holder, "", "nobody drives it");
+  pan.answers(() => 2);
+  t.same(await pan.move(), { kind: "value", value: 2 });
+  t.ok(journal.latest(100).some(({ kind, caller, subject }) => kind === "reset" && caller === "port back" && subject === "tilt"));
+  await supervisor.stop();
+});
+
+t.test("a port that is back clears no fault that has another reason, and none while another port is lost", async (t) => {
+  const { supervisor, device } = rig();
+  const lost = new AgentError("IO", "uno cannot be reached");
+  const hot = device("hot");
+  supervisor.fault(hot.slot, new Error("overheated"));
+  supervisor.lose(hot.slot, lost);
+  await supervisor.regain(hot.slot);
+  t.equal(hot.slot.fault?.message, "overheated");
+
+  const pan = device("pan", { group: "head" });
+  const tilt = device("tilt", { group: "head" });
+  supervisor.lose(pan.slot, lost);
+  supervisor.lose(tilt.slot, new AgentError("IO", "due cannot be reached"));
+  await supervisor.regain(pan.slot);
+  t.equal(pan.slot.fault?.message, "uno cannot be reached");
+  await supervisor.regain(tilt.slot);
+  t.equal(pan.slot.fault, undefined);
+  t.equal(tilt.slot.fault, undefined);
+
+  const done = tilt.did.length;
+  await supervisor.regain(tilt.slot);
+  t.equal(tilt.did.length, done, "what is not faulted is left alone");
+});
+
+t.test(
+  "a device that cannot be made safe when its port is back stays faulted, as does one whose port is lost again meanwhile",
+  async (t) => {
+    const { supervisor, device, log } = rig();
+    const lost = new AgentError("IO", "uno cannot be reached");
+    let works = false;
+    const pan = device("pan", {}, { failsafe: () => (works ? undefined : Promise.reject(new AgentError("IO", "no answer"))) });
+    supervisor.lose(pan.slot, lost);
+    await supervisor.regain(pan.slot);
+    t.equal(pan.slot.fault, lost);
+    t.ok(log.lines.some((line) => line.includes("pan could not be made safe: no answer; it stays faulted")));
+    works = true;
+    const back = supervisor.regain(pan.slot);
+    supervisor.lose(pan.slot, lost);
+    await back;
+    t.equal(pan.slot.fault, lost);
+    await supervisor.regain(pan.slot);
+    t.equal(pan.slot.fault, undefined);
+  },
+);
+
+t.test("nothing comes back that is being closed", async (t) => {
+  const { supervisor, device } = rig();
+  const pan = device("pan");
+  supervisor.lose(pan.slot, new AgentError("IO", "uno cannot be reached"));
+  const stopping = supervisor.stop();
+  const done = pan.did.length;
+  await supervisor.regain(pan.slot);
+  t.equal(pan.did.slice(done).includes("failsafe safe"), false);
+  await stopping;
+});
