@@ -1,15 +1,17 @@
 import { messageOf } from "../agent/contract/errors.ts";
+import { DRIVING_VARIABLES, type DrivingOptions } from "./driving/options.ts";
 import { createPlanner, type Plan } from "./driving/plan.ts";
 import type { Cancel, Clock } from "../agent/contract/clock.ts";
 import type { Log } from "../agent/contract/log.ts";
 import type { Variable, Variables } from "../agent/contract/variable.ts";
-import type { DrivingOptions } from "./driving/options.ts";
 
 /** How long what is published may be relied on, milliseconds: the lease of a vehicle's command. Nobody else may set these names. */
 const FRESH_MS = 200;
 
 /** Who sets the variables, as `virgo vars` shows it. */
 const SOURCE = "driving";
+
+const PUBLISHED = Object.keys(DRIVING_VARIABLES) as readonly (keyof typeof DRIVING_VARIABLES)[];
 
 export interface StartDrivingOptions {
   readonly options: DrivingOptions;
@@ -100,15 +102,7 @@ export function startDriving({ options, variables, clock, log }: StartDrivingOpt
 
   function publish(made: Readonly<Plan>): void {
     try {
-      variables.set("driving.accelerator", made.acceleratorPercent, SOURCE, FRESH_MS);
-      variables.set("driving.brake", made.brakePercent, SOURCE, FRESH_MS);
-      variables.set("driving.clutch", made.clutchPercent, SOURCE, FRESH_MS);
-      variables.set("driving.gear", made.gear, SOURCE, FRESH_MS);
-      variables.set("driving.velocity", made.speedMps, SOURCE, FRESH_MS);
-      variables.set("driving.direction", made.directionDeg, SOURCE, FRESH_MS);
-      variables.set("driving.fuel", made.fuel, SOURCE, FRESH_MS);
-      variables.set("driving.ok", made.ok, SOURCE, FRESH_MS);
-      variables.set("driving.reason", made.reason, SOURCE, FRESH_MS);
+      for (const field of PUBLISHED) variables.set(DRIVING_VARIABLES[field], made[field], SOURCE, FRESH_MS);
       lastError = undefined;
     } catch (error) {
       if (lastError === undefined) log.error({ err: error }, `driving cannot publish: ${messageOf(error)}`);

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { nearest } from "../contract/nearest.ts";
 import { orList } from "./expectation.ts";
 import { deviceCommonSchema } from "./schema.ts";
+import { chipInClaim } from "../host/offers.ts";
 import { check, found } from "./schema-problems.ts";
 import type { BoardDefinition } from "../contract/board-definition.ts";
 import type { DeviceModule, Driver } from "../contract/device.ts";
@@ -73,8 +74,10 @@ export function checkDevices(
     else if ("pending" in checked) pending.push(checked.pending);
     else problems.push(...checked.problems);
   }
-  problems.push(...sharedPorts(source, devices, board), ...splitChips(source, devices));
-  return { devices, pending, ids: entries.map(([id]) => id), problems };
+  const ids = entries.map(([id]) => id);
+  const open = devices.filter(({ common }) => common.enabled);
+  problems.push(...sharedPorts(source, open, board), ...splitChips(source, open), ...missingLines(source, open, ids, board));
+  return { devices, pending, ids, problems };
 }
 
 type CheckedDevice =
@@ -149,7 +152,7 @@ interface Claim {
 function sharedPorts(source: YamlSource, devices: readonly ConfiguredDevice[], board: BoardChoice): readonly Problem[] {
   const first = new Map<string, Claim>();
   const problems: Problem[] = [];
-  for (const device of devices.filter(({ common }) => common.enabled)) {
+  for (const device of devices) {
     for (const text of device.driver.claims(device.options)) {
       const path = claimPath(source, device.id, text);
       const claim = { device, text, position: source.position(path, "value") };
@@ -165,7 +168,7 @@ function sharedPorts(source: YamlSource, devices: readonly ConfiguredDevice[], b
 /** The channels of one PCA9685 share its period and its sleep, so one board has to drive them all: the motion thread has a board of its own. */
 function* splitChips(source: YamlSource, devices: readonly ConfiguredDevice[]): Generator<Problem> {
   const first = new Map<string, ConfiguredDevice>();
-  for (const device of devices.filter(({ common }) => common.enabled)) {
+  for (const device of devices) {
     for (const claim of device.driver.claims(device.options).filter((text) => text.startsWith("pwm pca9685@"))) {
       const chip = claim.slice("pwm ".length, claim.lastIndexOf(":"));
       const earlier = first.get(chip);
@@ -173,6 +176,24 @@ function* splitChips(source: YamlSource, devices: readonly ConfiguredDevice[]): 
       if (earlier === undefined || earlier.driver.thread === device.driver.thread) continue;
       const reason = `channels of ${chip} are used by ${earlier.id} and by ${device.id}, of which one runs in the motion thread and the other does not`;
       yield source.problem(claimPath(source, device.id, claim), "value", reason, "give the vehicle a PCA9685 of its own");
+    }
+  }
+}
+
+/** Lines of a board that has none. What is called as a device is may be a chip that it offers, whose pins are not the board's. */
+function* missingLines(
+  source: YamlSource,
+  devices: readonly ConfiguredDevice[],
+  ids: readonly string[],
+  board: BoardChoice,
+): Generator<Problem> {
+  if (typeof board === "string" || board.kind !== "linux" || board.gpio !== "none") return;
+  for (const { id, driver, options } of devices) {
+    for (const claim of driver.claims(options)) {
+      if (!claim.startsWith("line ") || ids.includes(chipInClaim(claim) ?? "")) continue;
+      const reason = `${id} uses ${claim}, and board ${board.name} has no GPIO (gpio: none)`;
+      const suggestion = "write board: auto on a machine with GPIO, or board: sim to run without hardware";
+      yield source.problem(claimPath(source, id, claim), "value", reason, suggestion);
     }
   }
 }

@@ -10,6 +10,7 @@ import { check } from "./schema-problems.ts";
 import { readYaml } from "./yaml-source.ts";
 import { NODE_TOPICS } from "../mqtt/topics.ts";
 import { permitMistake } from "../access/permits.ts";
+import { DRIVING_VARIABLES } from "../../analytics/driving/options.ts";
 import { derivedNames } from "../../analytics/statistics/options.ts";
 import type { DeviceModule } from "../contract/device.ts";
 import type { BoardChoice } from "./board-file.ts";
@@ -89,7 +90,11 @@ function checkConfig(source: YamlSource, modules: readonly DeviceModule[], optio
   const warnings: Problem[] = [];
   if (options.checkRule !== undefined) {
     const analytics = fieldsOf(raw["analytics"]);
-    const variables = [...Object.keys(fieldsOf(analytics["variables"])), ...derivedNames(fieldsOf(analytics["derived"]))];
+    const variables = [
+      ...Object.keys(fieldsOf(analytics["variables"])),
+      ...derivedNames(fieldsOf(analytics["derived"])),
+      ...(analytics["driving"] === undefined ? [] : Object.values(DRIVING_VARIABLES)),
+    ];
     const rules = checkRules(source, raw["rules"], { devices, variables }, options.checkRule);
     problems.push(...rules.problems);
     warnings.push(...rules.warnings);

@@ -30,7 +30,7 @@ export type CheckRule = (name: string, rule: RuleFields) => { readonly rule: Rul
 /** What rules may name. */
 export interface Known {
   readonly devices: CheckedDevices;
-  /** The variables that are declared, and those that are derived. */
+  /** The variables that are declared, and those that the agent makes itself. */
   readonly variables: readonly string[];
 }
 

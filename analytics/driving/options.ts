@@ -71,6 +71,19 @@ const trustSchema = z.strictObject({
     .describe("plausible tables for this long before it is believed again, milliseconds"),
 });
 
+/** What of a plan is published, and as which variable. */
+export const DRIVING_VARIABLES = {
+  acceleratorPercent: "driving.accelerator",
+  brakePercent: "driving.brake",
+  clutchPercent: "driving.clutch",
+  gear: "driving.gear",
+  speedMps: "driving.velocity",
+  directionDeg: "driving.direction",
+  fuel: "driving.fuel",
+  ok: "driving.ok",
+  reason: "driving.reason",
+} as const;
+
 export const drivingSchema = z.strictObject({
   horizontal: variableName
     .default("horizontal")

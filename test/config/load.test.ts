@@ -323,6 +323,24 @@ devices:
     problems: ['virgo.yaml:1:8: board is "simm", and there is no such board file; did you mean sim?'],
   },
   {
+    name: "lines of a board that has none",
+    yaml: `board: no-gpio
+devices:
+  ${LAMP}
+  off: { driver: relay, line: GPIO5, enabled: false }
+  dim: { driver: light, pwm: { chip: PWM, channel: 0 } }
+  uno: { driver: switch }
+  led: { driver: relay, line: "uno:13" }
+  far: { driver: relay, line: "due:13" }
+  sonar: { driver: ultrasonic, trigger: GPIO23, echo: GPIO24 }`,
+    problems: [
+      "virgo.yaml:3:32: lamp uses line GPIO17, and board no-gpio has no GPIO (gpio: none); write board: auto on a machine with GPIO, or board: sim to run without hardware",
+      "virgo.yaml:8:31: far uses line due:13, and board no-gpio has no GPIO (gpio: none); write board: auto on a machine with GPIO, or board: sim to run without hardware",
+      "virgo.yaml:9:41: sonar uses line GPIO23, and board no-gpio has no GPIO (gpio: none); write board: auto on a machine with GPIO, or board: sim to run without hardware",
+      "virgo.yaml:9:55: sonar uses line GPIO24, and board no-gpio has no GPIO (gpio: none); write board: auto on a machine with GPIO, or board: sim to run without hardware",
+    ],
+  },
+  {
     name: "a board that comes with the agent, misspelt",
     yaml: "board: rasberry-pi-4",
     problems: ['virgo.yaml:1:8: board is "rasberry-pi-4", and there is no such board file; did you mean raspberry-pi-4?'],
@@ -518,6 +536,20 @@ t.test("a device with a name that is a topic of the node is not seen over MQTT: 
     /:2:12: a device called td is not seen over MQTT; call it otherwise: the node has a topic of that name$/,
   ]);
   t.equal(warnings.length, 1);
+  t.end();
+});
+
+t.test("a rule may read what driving publishes, where there is driving", (t) => {
+  const rules = `devices: { ${LAMP} }\nrules: { a: { when: driving.ok && driving.velocity > 1.0, call: lamp.on() } }`;
+  const known = load(t, `analytics: { driving: {} }\n${rules}`);
+  t.strictSame([...known.problems, ...known.warnings], []);
+  t.match(load(t, rules).problems.map(problemText), [
+    /reads driving\.ok, and there is no such variable; there is no device driving$/,
+    /driving\.velocity/,
+  ]);
+  const [mistake, ...more] = load(t, `analytics: { driving: {} }\n${rules.replace("driving.velocity", "driving.velocty")}`).problems;
+  t.match(mistake?.suggestion, "did you mean driving.velocity?");
+  t.same(more, []);
   t.end();
 });
 
