@@ -1,4 +1,4 @@
-import { callsOf, type Entity } from "./contract/entity.ts";
+import type { Entity } from "./contract/entity.ts";
 import type { EntityDevice } from "./contract/entity-device.ts";
 import { createTopics, type Topics } from "./mqtt/topics.ts";
 import { EFFECT_FIELD, fieldOf, LEVEL_FIELD, POSITION_FIELD } from "./mqtt/state.ts";
@@ -44,44 +44,57 @@ export function thingsOf(devices: Value, known: readonly EntityDevice[]): readon
   );
 }
 
-/** JSON Schema of a value, in the words of a Thing Description. */
-function shapeOf(entity: Entity): Fields {
-  switch (entity.kind) {
-    case "light":
-    case "switch":
-      return { type: "string", enum: ["ON", "OFF"] };
-    case "cover":
-      return { type: "string", enum: ["open", "opening", "closed", "closing", "stopped", "unknown"] };
-    case "number":
-      return { type: "number", minimum: entity.range[0], maximum: entity.range[1], ...unitOf(entity) };
-    case "sensor":
-      return { ...(entity.stateClass === undefined ? { type: "string" } : { type: "number" }), ...unitOf(entity) };
-    case "binary_sensor":
-      return { type: "boolean" };
-    default:
-      return {};
-  }
+/** A field of what a device is like, and of what it can be told. */
+interface Field {
+  readonly name: string;
+  /** JSON Schema of what it is. */
+  readonly is: Fields;
+  /** JSON Schema of what it is set to; absent for what only measures. */
+  readonly setTo?: Fields | undefined;
 }
+
+const ON_OFF: Fields = { type: "string", enum: ["ON", "OFF"] };
+const PERCENT: Fields = { type: "number", minimum: 0, maximum: 100, unit: "%" };
+const COVER_STATE: Fields = { type: "string", enum: ["open", "opening", "closed", "closing", "stopped", "unknown"] };
+const COVER_ORDER: Fields = { type: "string", enum: ["OPEN", "CLOSE", "STOP"] };
 
 function unitOf({ unit }: { readonly unit?: string }): Fields {
   return unit === undefined ? {} : { unit };
 }
 
-const PERCENT: Fields = { type: "number", minimum: 0, maximum: 100, unit: "%" };
+/** The fields of the device's state that are the entity's. */
+function fieldsOf(entity: Entity): readonly Field[] {
+  const name = fieldOf(entity);
+  switch (entity.kind) {
+    case "light":
+      return [
+        { name, is: ON_OFF, setTo: ON_OFF },
+        ...(entity.state.level === undefined ? [] : [{ name: LEVEL_FIELD, is: PERCENT, setTo: entity.calls.level && PERCENT }]),
+        ...(entity.effects === undefined ? [] : [effectField(entity.effects, entity.calls.effect !== undefined)]),
+      ];
+    case "switch":
+      return [{ name, is: ON_OFF, setTo: ON_OFF }];
+    case "cover":
+      return [
+        { name, is: COVER_STATE, setTo: COVER_ORDER },
+        ...(entity.state.position === undefined ? [] : [{ name: POSITION_FIELD, is: PERCENT, setTo: entity.calls.position && PERCENT }]),
+      ];
+    case "number": {
+      const shape = { type: "number", minimum: entity.range[0], maximum: entity.range[1], ...unitOf(entity) };
+      return [{ name, is: { type: "number", ...unitOf(entity) }, setTo: shape }];
+    }
+    case "sensor":
+      return [{ name, is: { type: entity.stateClass === undefined ? "string" : "number", ...unitOf(entity) } }];
+    case "binary_sensor":
+      return [{ name, is: { type: "boolean" } }];
+    default:
+      return [];
+  }
+}
 
-/** Fields of the device's state, each with its schema. */
-function fieldsOf(entity: Entity): readonly (readonly [field: string, shape: Fields, settable: boolean])[] {
-  if (entity.kind === "button" || entity.kind === "event") return [];
-  const calls = callsOf(entity);
-  const fields: (readonly [string, Fields, boolean])[] = [[fieldOf(entity), shapeOf(entity), Object.keys(calls).length > 0]];
-  if (entity.kind === "light" && entity.state.level !== undefined) fields.push([LEVEL_FIELD, PERCENT, calls["level"] !== undefined]);
-  if (entity.kind === "light" && entity.effects !== undefined) {
-    fields.push([EFFECT_FIELD, { type: "string", enum: entity.effects }, calls["effect"] !== undefined]);
-  }
-  if (entity.kind === "cover" && entity.state.position !== undefined) {
-    fields.push([POSITION_FIELD, PERCENT, calls["position"] !== undefined]);
-  }
-  return fields;
+function effectField(effects: readonly string[], settable: boolean): Field {
+  const shape: Fields = { type: "string", enum: effects };
+  return { name: EFFECT_FIELD, is: shape, setTo: settable ? shape : undefined };
 }
 
 /** Terms of the W3C's MQTT binding: `mqv:` says which packet on which topic. */
@@ -98,21 +111,26 @@ function form(url: string, op: string | readonly string[], controlPacket: "publi
   };
 }
 
-function propertiesOf({ id, entities }: Thing, topics: Topics, url: string): readonly (readonly [string, Fields])[] {
-  return entities.flatMap(fieldsOf).map(([field, shape, settable]) => [
-    `${id}_${field}`,
-    {
-      title: `${id} ${field}`,
-      ...shape,
-      readOnly: !settable,
-      observable: true,
-      "virgo:field": field,
-      forms: [
-        form(url, ["readproperty", "observeproperty", "unobserveproperty"], "subscribe", topics.state(id), true),
-        ...(settable ? [form(url, "writeproperty", "publish", topics.setField(id, field), false)] : []),
-      ],
-    },
-  ]);
+/** What the device is like, as it is published: one object. What it can be told, by field: whoever writes one field leaves the others. */
+function propertiesOf({ id, summary, entities }: Thing, topics: Topics, url: string): readonly (readonly [string, Fields])[] {
+  const fields = entities.flatMap(fieldsOf);
+  if (fields.length === 0) return [];
+  const state: Fields = {
+    title: id,
+    description: summary,
+    type: "object",
+    // What is not known, or too old, is null.
+    properties: Object.fromEntries(fields.map(({ name, is }) => [name, { oneOf: [is, { type: "null" }] }])),
+    readOnly: true,
+    observable: true,
+    forms: [form(url, ["readproperty", "observeproperty", "unobserveproperty"], "subscribe", topics.state(id), true)],
+  };
+  const settings = fields.flatMap(({ name, setTo }): (readonly [string, Fields])[] => {
+    if (setTo === undefined) return [];
+    const forms = [form(url, "writeproperty", "publish", topics.setField(id, name), false)];
+    return [[`${id}.${name}`, { title: `${id} ${name}`, ...setTo, readOnly: false, writeOnly: true, observable: false, forms }]];
+  });
+  return [[id, state], ...settings];
 }
 
 /** `call` and `args` of what is published on the node's clone topic; the arguments in their order. */
@@ -150,7 +168,7 @@ function eventsOf({ id, entities }: Thing, topics: Topics, url: string): readonl
   return entities
     .filter((entity) => entity.kind === "event")
     .map((entity) => [
-      `${id}_${entity.key}`,
+      `${id}.${entity.key}`,
       {
         title: `${id} ${entity.key}`,
         data: { type: "object", properties: { event_type: { type: "string", const: entity.type }, count: { type: "integer" } } },

@@ -158,6 +158,7 @@ for (const driver of deviceModules.flatMap((module) => module.drivers)) {
 
 interface Property {
   readonly readOnly: boolean;
+  readonly properties?: Readonly<Record<string, unknown>>;
   readonly forms: readonly { readonly "mqv:topic"?: string; readonly "mqv:filter"?: string }[];
 }
 
@@ -186,12 +187,12 @@ function agrees(test: Pick<typeof t, "ok" | "equal" | "strictSame">, { driver, e
     test.equal(component?.p, entity.kind);
     for (const { fn } of Object.values(callsOf(entity))) test.ok(`thing.${fn}` in actions, fn);
     if (entity.kind === "button" || entity.kind === "event") continue;
-    const property = properties[`thing_${fieldOf(entity)}`];
-    const settable = Object.keys(callsOf(entity)).length > 0;
-    test.equal(property?.readOnly, !settable);
-    test.equal(component?.["state_topic"], property?.forms[0]?.["mqv:filter"]);
+    const { thing: state, [`thing.${fieldOf(entity)}`]: setting } = properties;
+    test.ok(fieldOf(entity) in (state?.properties ?? {}), "the field is in what is read");
+    test.equal(component?.["state_topic"], state?.forms[0]?.["mqv:filter"]);
+    test.equal(setting !== undefined, Object.keys(callsOf(entity)).length > 0, "what can be told is written");
     // A light is set as a whole by Home Assistant, by its fields elsewhere.
-    if (settable && entity.kind !== "light") test.equal(component?.["command_topic"], property?.forms[1]?.["mqv:topic"]);
+    if (setting !== undefined && entity.kind !== "light") test.equal(component?.["command_topic"], setting.forms[0]?.["mqv:topic"]);
   }
 }
 

@@ -59,6 +59,7 @@ t.test("a node's Thing Description has what W3C requires of one, without an agen
       "  lamp: { driver: light, pwm: { chip: sim, channel: 0 } }",
       "  bell: { driver: button, line: GPIO4 }",
       "  battery: { driver: ina219, bus: 1 }",
+      "  gate: { driver: cover, open: GPIO6, close: GPIO7, openMs: 500, closeMs: 500 }",
       "  pump: { driver: relay, line: GPIO5, enabled: false }",
       "",
     ].join("\n"),
@@ -71,17 +72,21 @@ t.test("a node's Thing Description has what W3C requires of one, without an agen
   t.strictSame(parsed.success ? [] : parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`), []);
   t.match(td, {
     properties: {
-      lamp_brightness: {
-        type: "number",
-        minimum: 0,
-        maximum: 100,
-        unit: "%",
-        forms: [
-          { href: "mqtt://broker:1883/virgo/garage/lamp/state", "mqv:filter": "virgo/garage/lamp/state" },
-          { op: "writeproperty", "mqv:topic": "virgo/garage/lamp/set/brightness" },
-        ],
+      lamp: {
+        type: "object",
+        properties: { brightness: { oneOf: [{ type: "number", minimum: 0, maximum: 100, unit: "%" }, { type: "null" }] } },
+        readOnly: true,
+        forms: [{ href: "mqtt://broker:1883/virgo/garage/lamp/state", "mqv:filter": "virgo/garage/lamp/state" }],
       },
-      battery_voltage: { readOnly: true, unit: "V" },
+      "lamp.brightness": {
+        type: "number",
+        unit: "%",
+        writeOnly: true,
+        forms: [{ op: "writeproperty", "mqv:topic": "virgo/garage/lamp/set/brightness" }],
+      },
+      "gate.state": { enum: ["OPEN", "CLOSE", "STOP"] },
+      gate: { properties: { state: { oneOf: [{ enum: ["open", "opening", "closed", "closing", "stopped", "unknown"] }] } } },
+      battery: { readOnly: true, properties: { voltage: { oneOf: [{ type: "number", unit: "V" }] } } },
     },
     actions: {
       "lamp.brightness": {
@@ -90,7 +95,7 @@ t.test("a node's Thing Description has what W3C requires of one, without an agen
       },
       "lamp.state": { safe: true, idempotent: true },
     },
-    events: { bell_press: { data: { properties: { event_type: { const: "press" } } } } },
+    events: { "bell.press": { data: { properties: { event_type: { const: "press" } } } } },
   });
 });
 
