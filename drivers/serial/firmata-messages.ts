@@ -1,9 +1,11 @@
-// Firmata protocol 2.x (github.com/firmata/protocol, protocol.md): "Message types", "Sysex message format", "Extended analog", and servos.md.
+// Firmata protocol 2.x (github.com/firmata/protocol, protocol.md): "Message types", "Sysex message format", "Extended analog",
+// "Analog mapping query", "Sampling interval", and servos.md.
 // Values go as 7 bits a byte, the lowest first; bytes from 0x80 on begin a message.
 
 export const MESSAGE = {
   analog: 0xe0,
   digital: 0x90,
+  reportAnalog: 0xc0,
   reportDigital: 0xd0,
   setPinMode: 0xf4,
   version: 0xf9,
@@ -11,9 +13,18 @@ export const MESSAGE = {
   endSysex: 0xf7,
 } as const;
 
-export const SYSEX = { capabilityQuery: 0x6b, capabilityResponse: 0x6c, extendedAnalog: 0x6f, servoConfig: 0x70, firmware: 0x79 } as const;
+export const SYSEX = {
+  analogMappingQuery: 0x69,
+  analogMappingResponse: 0x6a,
+  capabilityQuery: 0x6b,
+  capabilityResponse: 0x6c,
+  extendedAnalog: 0x6f,
+  servoConfig: 0x70,
+  firmware: 0x79,
+  samplingInterval: 0x7a,
+} as const;
 
-export const MODE = { input: 0, output: 1, pwm: 3, servo: 4, pullup: 0x0b } as const;
+export const MODE = { input: 0, output: 1, analog: 2, pwm: 3, servo: 4, pullup: 0x0b } as const;
 
 /** Ends a pin in the answer to the capability query. */
 const PIN_END = 0x7f;
@@ -27,6 +38,7 @@ export const PORT_PINS = 8;
 
 export const VERSION_REQUEST = Uint8Array.of(MESSAGE.version);
 export const CAPABILITY_REQUEST = Uint8Array.of(MESSAGE.startSysex, SYSEX.capabilityQuery, MESSAGE.endSysex);
+export const ANALOG_MAPPING_REQUEST = Uint8Array.of(MESSAGE.startSysex, SYSEX.analogMappingQuery, MESSAGE.endSysex);
 
 export function pinModeMessage(pin: number, mode: number): Uint8Array {
   return Uint8Array.of(MESSAGE.setPinMode, pin, mode);
@@ -39,6 +51,15 @@ export function digitalMessage(port: number, levels: number): Uint8Array {
 
 export function reportDigitalMessage(port: number, on: boolean): Uint8Array {
   return Uint8Array.of(MESSAGE.reportDigital | port, on ? 1 : 0);
+}
+
+export function reportAnalogMessage(channel: number, on: boolean): Uint8Array {
+  return Uint8Array.of(MESSAGE.reportAnalog | channel, on ? 1 : 0);
+}
+
+/** Between two reports of the analog inputs, milliseconds. */
+export function samplingMessage(ms: number): Uint8Array {
+  return Uint8Array.of(MESSAGE.startSysex, SYSEX.samplingInterval, ms & 0x7f, ms >> 7, MESSAGE.endSysex);
 }
 
 /** A duty, or a servo's pulse in microseconds. */

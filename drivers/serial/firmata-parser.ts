@@ -8,6 +8,7 @@ export interface FirmataListener {
   version(major: number, minor: number): void;
   /** The levels of a port's inputs, one bit a pin. */
   digital(port: number, levels: number): void;
+  analog(channel: number, value: number): void;
   /** `data` is only valid during the call. */
   sysex(command: number, data: Uint8Array): void;
 }
@@ -65,6 +66,7 @@ export function createFirmataParser(listener: FirmataListener): FirmataParser {
     command = 0;
     if (whole === MESSAGE.version) listener.version(first, byte);
     else if ((whole & 0xf0) === MESSAGE.digital) listener.digital(whole & 0x0f, first | (byte << 7));
+    else listener.analog(whole & 0x0f, first | (byte << 7));
   }
 
   return {

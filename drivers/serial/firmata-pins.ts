@@ -33,6 +33,8 @@ export interface FirmataPins {
   ready(pins: readonly PinModes[]): void;
   /** It is gone, or cannot be relied on: every owner is told, once. */
   lose(reason: string): void;
+  /** Keeps others from using a pin, of which no message is sent. Throws IN_USE. */
+  reserve(pin: number): Cancel;
   /** Levels it has told. */
   digital(port: number, levels: number): void;
   /** Resolves when nothing is open. */
@@ -367,6 +369,7 @@ export function createFirmataPins({ id, clock, send, replyMs }: FirmataPinsOptio
       if (already) return;
       for (const { owner } of [...ports]) owner.lost(new AgentError("IO", `${id} cannot be reached: ${reason}`));
     },
+    reserve: (pin) => claims.claim(`pin ${id}:${pin}`, id),
     digital(port, bits) {
       for (const used of [...ports]) used.digital?.(port, bits);
     },

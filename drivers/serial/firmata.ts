@@ -1,6 +1,7 @@
 import { z } from "zod";
 
-import { CAPABILITY_REQUEST, capabilitiesOf, SYSEX, VERSION_REQUEST } from "./firmata-messages.ts";
+import { analogEntities, analogShape, createFirmataAnalog } from "./firmata-analog.ts";
+import { ANALOG_MAPPING_REQUEST, CAPABILITY_REQUEST, capabilitiesOf, SYSEX, VERSION_REQUEST, type PinModes } from "./firmata-messages.ts";
 import { createFirmataParser } from "./firmata-parser.ts";
 import { createFirmataPins } from "./firmata-pins.ts";
 import { defineDriver, defineFunction, STILL_LEASE, type Device, type DeviceContext } from "../../agent/contract/device.ts";
@@ -26,27 +27,32 @@ const optionsSchema = serialSchema.extend({
   replyMs: z.int().min(20).max(4000).default(500).describe("pause before a question without an answer is repeated, milliseconds"),
   heartbeatMs: z.int().min(20).max(10_000).default(250).describe("how often it is asked whether it is there, milliseconds"),
   lostMs: z.int().min(50).max(60_000).default(1000).describe("without an answer for so long it is lost, milliseconds"),
+  ...analogShape,
 });
 
 type FirmataOptions = z.output<typeof optionsSchema>;
 
 /**
- * An Arduino with StandardFirmata, whose pins other devices use as the board's: `line: "uno:13"`, `pwm: { chip: uno, channel: 9 }`. Publishes `connected`.
- * An Arduino that is lost faults the devices on its pins; when it is back, its pins are set as these last wanted them, which is their safe state.
+ * An Arduino with StandardFirmata, whose pins other devices use as the board's: `line: "uno:13"`, `pwm: { chip: uno, channel: 9 }`. Publishes `connected`,
+ * and analog inputs under the names they have in its options, each for as long as three samplings.
+ * An Arduino that is lost faults the devices on its pins; when it is back, its pins are set as these last wanted them, which is their safe state, and they
+ * can be used again. Those that could not open without it open then.
  *
  * It does not know leases: when its cable or this agent is gone, its pins stay as they are until it starts anew. What must not stay on needs a sketch with
  * a watchdog, or hardware of its own.
  */
 export const firmataDriver = defineDriver({
   name: "firmata",
-  summary: "an Arduino with StandardFirmata: its pins are lines, PWM channels and servo channels for other devices",
+  summary:
+    "an Arduino with StandardFirmata: its pins are lines, PWM channels and servo channels for other devices; publishes its analog inputs",
   options: optionsSchema,
   moves: false,
   lease: STILL_LEASE,
   offers: true,
   claims: ({ path }) => [`serial ${path}`],
-  entities: () => [
+  entities: (options) => [
     { kind: "binary_sensor", key: "connected", category: "diagnostic", state: { on: "connected" }, deviceClass: "connectivity" },
+    ...analogEntities(options),
   ],
   async open(context, options) {
     const stream = await context.board.openSerial(context.id, options.path, { ...options, silentMs: 0 });
@@ -66,14 +72,36 @@ function createFirmata(context: DeviceContext, stream: SerialStream, options: Fi
   const { readyMs, replyMs, heartbeatMs, lostMs } = options;
   const { clock } = context;
   let version: string | undefined;
-  let pinCount = 0;
+  let found: readonly PinModes[] = [];
   let isReady = false;
   let heardMs = -Infinity;
   let published: boolean | undefined;
   let cancelWait: Cancel | undefined;
   let settle: (() => void) | undefined;
-  const pins = createFirmataPins({ id: context.id, clock, replyMs, send: (message) => stream.write(message) });
-  const parser = createFirmataParser({ version: onVersion, digital: (port, levels) => pins.digital(port, levels), sysex: onSysex });
+  const pins = createFirmataPins({ id: context.id, clock, replyMs, send });
+  const analog = createFirmataAnalog({
+    ...options,
+    id: context.id,
+    send,
+    publish: (name, value, freshMs) => {
+      context.publish(name, value, freshMs);
+    },
+    reserve: (pin) => pins.reserve(pin),
+  });
+  const parser = createFirmataParser({
+    version: onVersion,
+    digital: (port, levels) => {
+      pins.digital(port, levels);
+    },
+    analog: (channel, value) => {
+      analog.take(channel, value);
+    },
+    sysex: onSysex,
+  });
+
+  function send(message: Uint8Array): void {
+    stream.write(message);
+  }
 
   function show(): void {
     if (isReady === published) return;
@@ -85,6 +113,8 @@ function createFirmata(context: DeviceContext, stream: SerialStream, options: Fi
     cancelWait?.();
     isReady = false;
     version = undefined;
+    found = [];
+    analog.lose();
     pins.lose(reason);
     show();
   }
@@ -131,12 +161,25 @@ function createFirmata(context: DeviceContext, stream: SerialStream, options: Fi
       begin();
       return;
     }
-    if (command !== SYSEX.capabilityResponse || version === undefined || isReady) return;
-    const found = capabilitiesOf(data);
-    if (found === undefined) return;
+    if (version === undefined || isReady) return;
+    if (command === SYSEX.capabilityResponse) {
+      found = capabilitiesOf(data) ?? [];
+      if (found.length === 0) return;
+      if (analog.wanted) ask(ANALOG_MAPPING_REQUEST, clock.monotonicMs());
+      else start(data);
+    } else if (command === SYSEX.analogMappingResponse && found.length > 0) start(data);
+  }
+
+  /** It has told all that has to be known. */
+  function start(mapping: Uint8Array): void {
     isReady = true;
-    pinCount = found.length;
     heardMs = clock.monotonicMs();
+    try {
+      analog.setUp(found, mapping);
+    } catch (error) {
+      // The other pins are what they should be.
+      context.fault(error);
+    }
     pins.ready(found);
     cancelWait?.();
     beat();
@@ -171,7 +214,7 @@ function createFirmata(context: DeviceContext, stream: SerialStream, options: Fi
         call: () => ({
           connected: isReady,
           version: version ?? null,
-          pins: pinCount,
+          pins: found.length,
           ports: pins.open,
           broken: parser.broken,
           port: stream.reason(),

@@ -1,7 +1,15 @@
 import fc from "fast-check";
 import t from "tap";
 
-import { analogMessage, capabilitiesOf, digitalMessage, MODE, servoConfigMessage } from "../../../drivers/serial/firmata-messages.ts";
+import {
+  analogMessage,
+  capabilitiesOf,
+  digitalMessage,
+  MODE,
+  reportAnalogMessage,
+  samplingMessage,
+  servoConfigMessage,
+} from "../../../drivers/serial/firmata-messages.ts";
 import { buttonDriver } from "../../../drivers/gpio/button.ts";
 import { callDevice, openDevice, optionErrors } from "../../helpers/fake-device-context.ts";
 import { createDeviceScope } from "../../../agent/host/device-context.ts";
@@ -28,6 +36,7 @@ function parse(pieces: readonly Uint8Array[]): { readonly told: string[]; readon
   const parser = createFirmataParser({
     version: (major, minor) => told.push(`version ${major}.${minor}`),
     digital: (port, levels) => told.push(`port ${port} ${levels.toString(2)}`),
+    analog: (channel, value) => told.push(`analog ${channel} ${value}`),
     sysex: (command, data) => told.push(`sysex ${command.toString(16)} ${Buffer.from(data).toString("hex")}`),
   });
   for (const piece of pieces) parser.push(piece);
@@ -35,8 +44,11 @@ function parse(pieces: readonly Uint8Array[]): { readonly told: string[]; readon
 }
 
 t.test("messages are found however they arrive; others are skipped", async (t) => {
-  const bytes = Buffer.from("f90205" + "91" + "0501" + "e00a01" + "f0790205f7" + "f06c7f000101017ff7" + "c001" + "f07af7", "hex");
-  const expected = { told: ["version 2.5", "port 1 10000101", "sysex 79 0205", "sysex 6c 7f000101017f", "sysex 7a "], broken: 0 };
+  const bytes = Buffer.from("f90205" + "91" + "0501" + "e00a02" + "f0790205f7" + "f06c7f000101017ff7" + "c001" + "f07af7", "hex");
+  const expected = {
+    told: ["version 2.5", "port 1 10000101", "analog 0 266", "sysex 79 0205", "sysex 6c 7f000101017f", "sysex 7a "],
+    broken: 0,
+  };
   for (const pieces of cuts(bytes.toString("latin1"))) t.same(parse(pieces), expected);
 });
 
@@ -67,6 +79,8 @@ t.test("messages have the bytes of the protocol's tables", async (t) => {
   t.same(analogMessage(9, 1500), Uint8Array.of(0xe9, 0x5c, 0x0b));
   t.same(analogMessage(44, 1500), Uint8Array.of(0xf0, 0x6f, 44, 0x5c, 0x0b, 0, 0xf7));
   t.same(servoConfigMessage(9, 544, 2400), Uint8Array.of(0xf0, 0x70, 9, 0x20, 0x04, 0x60, 0x12, 0xf7));
+  t.same(reportAnalogMessage(3, true), Uint8Array.of(0xc3, 1));
+  t.same(samplingMessage(1000), Uint8Array.of(0xf0, 0x7a, 0x68, 0x07, 0xf7));
   // The two pins of protocol.md's example: none, then input, output, PWM of 8 bits and servo.
   const pins = capabilitiesOf(Uint8Array.of(0x7f, 0, 1, 1, 1, 3, 8, 4, 14, 0x7f));
   t.equal(pins?.[0]?.size, 0);
@@ -88,7 +102,7 @@ interface Opened {
 }
 
 /** A board, an Arduino, and devices that see each other's offers. */
-const workshop = async (options: { readonly plugged?: boolean } = {}) => {
+const workshop = async (options: { readonly plugged?: boolean; readonly uno?: Readonly<Record<string, unknown>> } = {}) => {
   const clock = createFakeClock();
   const board = createSimBoard({ clock });
   const variables = createVariableStore({ clock, limits: limitsSchema.parse({}), declared: {}, defaultStaleMs: 1000 });
@@ -114,7 +128,7 @@ const workshop = async (options: { readonly plugged?: boolean } = {}) => {
     return { device: await opening, faults };
   }
 
-  const uno = await open("uno", firmataDriver, { path: PATH });
+  const uno = await open("uno", firmataDriver, { path: PATH, ...options.uno });
   return { clock, board, variables, arduino, world, open, uno, value: (name: string) => variables.get(name)?.value };
 };
 
@@ -311,4 +325,71 @@ t.test("closing does not wait for ever: who still has a pin then is told", async
 t.test("options that make no sense are refused", async (t) => {
   t.match(optionErrors(firmataDriver, { path: PATH, readyMs: 10_000 }).join(), /readyMs/);
   t.match(optionErrors(firmataDriver, { path: PATH, silentMs: 1 }).join(), /silentMs/);
+});
+
+t.test("analog inputs are published as often as is asked for, with their scale, and go stale with the Arduino", async (t) => {
+  const analog = { battery: { channel: 0, scale: 5 / 1024, unit: "V" }, light: { channel: 5, scale: -1, offset: 1023 } };
+  const { clock, arduino, variables, world, value, uno, open } = await workshop({ uno: { analog, samplingMs: 50 } });
+  arduino.measure(0, 512);
+  arduino.measure(5, 1000);
+  await clock.advance(50);
+  t.equal(value("uno.battery"), 2.5);
+  t.equal(value("uno.light"), 23);
+  t.equal(arduino.pin(14).mode, "analog");
+  t.equal(arduino.pin(15).mode, "input", "the others are left alone");
+  await expectCode(t, "IN_USE", ["pin uno:19 is in use by uno"], () => open("lamp", lightDriver, { line: "uno:19" }));
+  const updates = variables.get("uno.battery")?.updates ?? 0;
+  await clock.advance(500);
+  t.equal((variables.get("uno.battery")?.updates ?? 0) - updates, 10);
+  world.unplug();
+  await clock.advance(140);
+  t.equal(variables.get("uno.battery")?.stale, false);
+  await clock.advance(20);
+  t.equal(variables.get("uno.battery")?.stale, true);
+  arduino.measure(0, 256);
+  world.plug();
+  await clock.advance(12_000);
+  t.equal(value("uno.battery"), 1.25);
+  arduino.restart();
+  arduino.measure(0, 128);
+  await clock.advance(12_000);
+  t.equal(value("uno.battery"), 0.625, "also after it has started anew");
+  world.send(Uint8Array.of(0xe0, 0x7f, 0x7f));
+  t.equal(value("uno.battery"), 0.625, "ten bits do not have that much");
+  t.same(uno.faults, []);
+  await uno.device.close();
+  world.unplug();
+  t.equal(clock.pending(), 0);
+});
+
+t.test("an analog channel that is not there is said, and does not keep the pins from being used", async (t) => {
+  const { uno, open } = await workshop({ uno: { analog: { battery: { channel: 9 } } } });
+  t.match(uno.faults, [{ code: "UNKNOWN", message: "uno has no analog channel 9; those are 0, 1, 2, 3, 4, 5" }]);
+  await open("lamp", lightDriver, { line: "uno:13" });
+});
+
+t.test("no analog value is published that was not there, wherever the cable is cut", async (t) => {
+  const { clock, arduino, world, value } = await workshop({ uno: { analog: { light: { channel: 2 } }, samplingMs: 10 } });
+  arduino.measure(2, 697);
+  await clock.advance(100);
+  const seen = new Set<unknown>();
+  for (let bytes = 1; bytes < 60; bytes++) {
+    world.unplugAfter(bytes);
+    for (let waits = 0; world.isOpen() && waits < 1000; waits++) await clock.advance(5);
+    world.plug();
+    world.setChunkBytes(bytes % 3);
+    for (let waits = 0; value("uno.connected") !== true && waits < 1000; waits++) await clock.advance(50);
+    await clock.advance(50);
+    seen.add(value("uno.light"));
+  }
+  t.same([...seen], [697]);
+});
+
+t.test("analog inputs that make no sense are refused", async (t) => {
+  const refused = (analog: unknown): string => optionErrors(firmataDriver, { path: PATH, analog }).join();
+  t.match(refused({ a: { channel: 16 } }), /channel/);
+  t.match(refused({ a: { channel: 1 }, b: { channel: 1 } }), /a channel can have one name only/);
+  t.match(refused({ connected: { channel: 1 } }), /analog/);
+  t.match(refused({ a: { channel: 1, scale: 0 } }), /scale/);
+  t.match(optionErrors(firmataDriver, { path: PATH, samplingMs: 5 }).join(), /samplingMs/);
 });

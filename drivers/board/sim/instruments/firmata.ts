@@ -3,7 +3,7 @@ import type { SimInstrument, SimSerialLine } from "../serial.ts";
 
 /** A pin as a meter would show it. */
 export interface SimArduinoPin {
-  readonly mode: "input" | "output" | "pwm" | "servo" | "pullup";
+  readonly mode: "input" | "output" | "analog" | "pwm" | "servo" | "pullup";
   readonly level: boolean;
   /** 0 to 255 as PWM, microseconds as a servo; 0 otherwise. */
   readonly value: number;
@@ -14,6 +14,8 @@ export interface SimArduino extends SimInstrument {
   pin(pin: number): SimArduinoPin;
   /** From outside; undefined: nobody does. */
   drive(pin: number, level: boolean | undefined): void;
+  /** What is at an analog channel, 0 to 1023; A0 is channel 0. */
+  measure(channel: number, value: number): void;
   /** Takes and answers nothing any more; its pins stay as they are. */
   freeze(frozen: boolean): void;
   /** Its reset button. */
@@ -24,10 +26,15 @@ export interface SimArduino extends SimInstrument {
 
 const PINS = 20;
 const FIRST_PIN = 2;
+/** Pin of A0; those behind it are analog channels too. */
+const FIRST_ANALOG_PIN = 14;
+/** StandardFirmata's sampling interval, unless it is told another one. */
+const SAMPLING_MS = 19;
 const PWM_PINS: readonly number[] = [3, 5, 6, 9, 10, 11];
 const MODE_NAMES = new Map<number, SimArduinoPin["mode"]>([
   [0, "input"],
   [1, "output"],
+  [2, "analog"],
   [3, "pwm"],
   [4, "servo"],
   [0x0b, "pullup"],
@@ -45,16 +52,24 @@ interface PinState {
 function capabilities(): readonly number[] {
   const bytes: number[] = [0xf0, 0x6c];
   for (let pin = 0; pin < PINS; pin++) {
-    if (pin >= FIRST_PIN) bytes.push(0, 1, 0x0b, 1, 1, 1, ...(PWM_PINS.includes(pin) ? [3, 8] : []), 4, 14);
+    if (pin >= FIRST_PIN)
+      bytes.push(0, 1, 0x0b, 1, 1, 1, ...(pin >= FIRST_ANALOG_PIN ? [2, 10] : []), ...(PWM_PINS.includes(pin) ? [3, 8] : []), 4, 14);
     bytes.push(0x7f);
   }
   return [...bytes, 0xf7];
+}
+
+/** The answer to the analog mapping query: each pin's channel. */
+function analogMapping(): readonly number[] {
+  const channels = Array.from({ length: PINS }, (_, pin) => (pin >= FIRST_ANALOG_PIN ? pin - FIRST_ANALOG_PIN : 0x7f));
+  return [0xf0, 0x6a, ...channels, 0xf7];
 }
 
 /** Starts anew with every plugging in and takes `bootMs` for it. */
 export function createSimArduino(bootMs = 1500): SimArduino {
   const pins: PinState[] = Array.from({ length: PINS }, () => ({ mode: "input", latch: false, value: 0, outside: undefined }));
   const trace: string[] = [];
+  const measured = new Map<number, number>();
   let frozen = false;
   let changed: (pin: number) => void = () => undefined;
   let restart: () => void = () => undefined;
@@ -81,6 +96,9 @@ export function createSimArduino(bootMs = 1500): SimArduino {
     let cancelBoot: Cancel | undefined;
     let running = false;
     const reporting = new Set<number>();
+    const sampled = new Set<number>();
+    let samplingMs = SAMPLING_MS;
+    let cancelSampling: Cancel | undefined;
     const inputs = (port: number): readonly number[] =>
       Array.from({ length: 8 }, (_, i) => port * 8 + i).filter((pin) => pin < PINS && ["input", "pullup"].includes(stateOf(pin).mode));
 
@@ -92,6 +110,28 @@ export function createSimArduino(bootMs = 1500): SimArduino {
       if (!running || !reporting.has(port)) return;
       const bits = inputs(port).reduce((sum, pin) => sum | (levelOf(pin) ? 1 << (pin % 8) : 0), 0);
       send(0x90 | port, bits & 0x7f, bits >> 7);
+    }
+
+    function sample(channel: number): void {
+      const value = measured.get(channel) ?? 0;
+      if (stateOf(FIRST_ANALOG_PIN + channel).mode === "analog") send(0xe0 | channel, value & 0x7f, value >> 7);
+    }
+
+    function armSampling(): void {
+      cancelSampling?.();
+      if (sampled.size === 0) return;
+      cancelSampling = line.clock.after(samplingMs, () => {
+        armSampling();
+        for (const channel of sampled) sample(channel);
+      });
+    }
+
+    function reportAnalog(channel: number, on: boolean): void {
+      if (channel >= PINS - FIRST_ANALOG_PIN) return;
+      if (on) sampled.add(channel);
+      else sampled.delete(channel);
+      armSampling();
+      if (on) sample(channel);
     }
 
     function setMode(pin: number, code: number): void {
@@ -124,6 +164,9 @@ export function createSimArduino(bootMs = 1500): SimArduino {
     function boot(): void {
       running = false;
       reporting.clear();
+      sampled.clear();
+      cancelSampling?.();
+      samplingMs = SAMPLING_MS;
       for (const state of pins) Object.assign(state, { mode: "input", latch: false, value: 0 });
       cancelBoot = line.clock.after(bootMs, () => {
         running = true;
@@ -136,7 +179,11 @@ export function createSimArduino(bootMs = 1500): SimArduino {
     function obeySysex(command: number, data: readonly number[]): void {
       const [pin = 0, low = 0, middle = 0] = data;
       if (command === 0x6b) send(...capabilities());
-      else if (command === 0x6f) setValue(pin, low | (middle << 7));
+      else if (command === 0x69) send(...analogMapping());
+      else if (command === 0x7a) {
+        samplingMs = pin | (low << 7);
+        armSampling();
+      } else if (command === 0x6f) setValue(pin, low | (middle << 7));
       else if (command === 0x70) setMode(pin, 4);
     }
 
@@ -148,6 +195,7 @@ export function createSimArduino(bootMs = 1500): SimArduino {
       else if (kind === 0xf0) obeySysex(one, message.slice(2, -1));
       else if (high === 0x90) setPort(kind & 0x0f, one | (two << 7));
       else if (high === 0xe0) setValue(kind & 0x0f, one | (two << 7));
+      else if (high === 0xc0) reportAnalog(kind & 0x0f, one === 1);
       else if (high === 0xd0) {
         if (one === 1) reporting.add(kind & 0x0f);
         else reporting.delete(kind & 0x0f);
@@ -159,7 +207,7 @@ export function createSimArduino(bootMs = 1500): SimArduino {
       const kind = message[0] ?? 0;
       if (kind === 0xf0) return message.at(-1) === 0xf7;
       if (kind === 0xf9) return true;
-      return message.length === ((kind & 0xf0) === 0xd0 ? 2 : 3);
+      return message.length === ((kind & 0xf0) === 0xd0 || (kind & 0xf0) === 0xc0 ? 2 : 3);
     }
 
     boot();
@@ -178,7 +226,10 @@ export function createSimArduino(bootMs = 1500): SimArduino {
           message = [];
         }
       },
-      stop: () => cancelBoot?.(),
+      stop() {
+        cancelBoot?.();
+        cancelSampling?.();
+      },
     };
   }
 
@@ -189,6 +240,9 @@ export function createSimArduino(bootMs = 1500): SimArduino {
     drive(pin, level) {
       stateOf(pin).outside = level;
       changed(pin);
+    },
+    measure(channel, value) {
+      measured.set(channel, value);
     },
     freeze(next) {
       frozen = next;
