@@ -13,8 +13,12 @@ interface Node {
   readonly additionalProperties?: Node | boolean;
   readonly items?: Node;
   readonly anyOf?: readonly Node[];
+  readonly enum?: readonly unknown[];
   readonly minimum?: number;
   readonly maximum?: number;
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly maxLength?: number;
   readonly default?: unknown;
   readonly description?: string;
 }
@@ -22,32 +26,85 @@ interface Node {
 /** What a section's table has a row for each of. */
 export const DOCUMENTED_SECTIONS = [
   ...["memory", "files", "events", "queue", "fleet", "mqtt", "classic", "auth", "tls", "audit"],
-  ...["host", "keeper", "link", "motion", "watchdog", "analytics.driving"],
+  ...["host", "keeper", "link", "motion", "watchdog"],
+  ...["analytics.sources", "analytics.derived", "analytics.sinks", "analytics.driving"],
 ] as const;
 
-function rowsOf(prefix: string, node: Node): readonly string[] {
+/** One option, and the row of it. */
+interface Row {
+  readonly name: string;
+  readonly node: Node;
+  /** What its part has to have for it. */
+  readonly withKey?: string;
+}
+
+function rowsOf(prefix: string, node: Node): readonly Row[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, option]) => {
     const name = prefix === "" ? key : `${prefix}.${key}`;
-    if (option.properties !== undefined) return rowsOf(name, option);
-    if (typeof option.additionalProperties === "object")
-      return [rowOf(`${name}.NAME`, option), ...rowsOf(`${name}.NAME`, option.additionalProperties)];
-    if (option.items?.properties !== undefined) return rowsOf(`${name}[]`, option.items);
-    return [rowOf(name, option)];
+    if (option.properties !== undefined)
+      return [...(option.description === undefined ? [] : [{ name, node: option }]), ...rowsOf(name, option)];
+    const map = typeof option.additionalProperties === "object" ? [{ name: `${name}.NAME`, node: option }] : [];
+    return [...map, ...partRows(name, option)];
   });
 }
 
-function rowOf(name: string, { default: value, description = "" }: Node): string {
-  return `| \`${name}\` | ${defaultText(value)} | ${description.replaceAll("|", "\\|")} |`;
+/** Of what holds any number of parts, or is one option. */
+function partRows(name: string, option: Node): readonly Row[] {
+  const { items, additionalProperties } = option;
+  if (typeof additionalProperties === "object") return rowsOf(`${name}.NAME`, additionalProperties);
+  if (items?.properties !== undefined) return rowsOf(`${name}[]`, items);
+  if (items?.anyOf?.every((kind) => kind.properties !== undefined) === true) return kindRows(`${name}[]`, items.anyOf);
+  return [{ name, node: option }];
 }
+
+/** Of parts that are of several kinds, each with an option of its own that comes first: what all have comes last. */
+function kindRows(name: string, kinds: readonly Node[]): readonly Row[] {
+  const all = kinds.map((kind) => rowsOf(name, kind));
+  const texts = all.map((rows) => new Set(rows.map(rowText)));
+  const isShared = (row: Row): boolean => texts.every((kind) => kind.has(rowText(row)));
+  const own = all.flatMap((rows, i) => {
+    const withKey = Object.keys(kinds[i]?.properties ?? {})[0] ?? "";
+    return rows.filter((row) => !isShared(row)).map((row) => (row.name === `${name}.${withKey}` ? row : { ...row, withKey }));
+  });
+  return [...own, ...(all[0] ?? []).filter(isShared)];
+}
+
+function rowText({ name, node, withKey }: Row): string {
+  const { default: value, description = "" } = node;
+  const meaning = `${withKey === undefined ? "" : `with \`${withKey}\`: `}${description.replaceAll("|", "\\|")}`;
+  return `| \`${name}\` | ${defaultText(value)} | ${rangeText(node)} | ${meaning} |`;
+}
+
+/** What is allowed, as far as numbers and words say it. */
+function rangeText({ enum: words, minimum, maximum, minItems, maxItems, maxLength, items }: Node): string {
+  if (words !== undefined) return words.map((word) => `\`${String(word)}\``).join(", ");
+  if (items !== undefined) return [lengthText(minItems, maxItems), rangeText(items)].filter((text) => text !== "").join("; ");
+  if (maxLength !== undefined) return `up to ${maxLength} characters`;
+  const least = minimum === Number.MIN_SAFE_INTEGER ? undefined : minimum;
+  const most = maximum === Number.MAX_SAFE_INTEGER ? undefined : maximum;
+  if (least !== undefined && most !== undefined) return `${least} to ${most}`;
+  if (least !== undefined) return `from ${least}`;
+  return most === undefined ? "" : `up to ${most}`;
+}
+
+function lengthText(least = 0, most?: number): string {
+  if (most !== undefined) return least === most ? `${least} entries` : `${least} to ${most} entries`;
+  return least === 0 ? "" : `at least ${least}`;
+}
+
+/** A default that fills a line is better said in words. */
+const LONG_DEFAULT = 60;
 
 function defaultText(value: unknown): string {
   if (value === undefined) return "";
-  if (Array.isArray(value) && value.length > 0 && value.every((part) => typeof part === "number")) return `\`[${value.join(", ")}]\``;
+  if (typeof value === "string" && value.length > LONG_DEFAULT) return "built in";
+  if (Array.isArray(value) && value.length > 0 && value.every((part) => typeof part !== "object")) return `\`[${value.join(", ")}]\``;
   return typeof value === "object" ? "none" : `\`${JSON.stringify(value).replaceAll('"', "")}\``;
 }
 
 function tableOf(prefix: string, node: Node): string {
-  return `| key | default | meaning |\n|---|---|---|\n${rowsOf(prefix, node).join("\n")}\n`;
+  const rows = node.properties === undefined ? partRows(prefix, node) : rowsOf(prefix, node);
+  return `| key | default | range | meaning |\n|---|---|---|---|\n${rows.map(rowText).join("\n")}\n`;
 }
 
 /** The table of a section of the configuration. */
