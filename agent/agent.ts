@@ -104,7 +104,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
 
     const { fleet, devices } = await openNodes(options, nodeDevices, mqtt?.broker, closers);
     const services = await openServices({ config, stateFolder, clock, log, journal, variables, devices, fleet, closers });
-    await openFace(options, { mqtt, service: services.clone, nodeDevices, variables, journal }, closers);
+    const face = await openFace(options, { mqtt, service: services.clone, nodeDevices, variables, journal }, closers);
     const analytics = await openAnalytics({ ...options, mqtt }, variables, closers);
     const sources = await startSources(options, variables, mqtt, closers);
 
@@ -124,6 +124,7 @@ export async function createAgent(options: AgentOptions): Promise<Agent> {
         devices,
         fleet,
         mqtt,
+        face,
         listeners,
         sources: sources.map(({ source }) => source),
         analytics,

@@ -5,6 +5,7 @@ import type { Clock } from "./contract/clock.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Figures } from "./contract/request.ts";
 import type { VariableReader } from "./contract/variable.ts";
+import type { Face } from "./mqtt/face.ts";
 import type { ForwardingDevices } from "./fleet/forwarding.ts";
 import type { OpenFleet } from "./fleet/nodes.ts";
 import type { DeviceReport, DevicesReport } from "./open-devices.ts";
@@ -31,6 +32,8 @@ export interface InfoSources {
   readonly devices: Pick<ForwardingDevices, "running">;
   readonly fleet: OpenFleet;
   readonly mqtt: OpenedMqtt | undefined;
+  /** Devices over MQTT. */
+  readonly face: Face | undefined;
   readonly listeners: readonly Listener[];
   readonly sources: readonly Source[];
   readonly analytics: OpenedAnalytics;
@@ -52,6 +55,7 @@ export function agentInfo(from: InfoSources): Info {
     devices,
     fleet,
     mqtt,
+    face,
     listeners,
     sources,
     analytics,
@@ -85,7 +89,7 @@ export function agentInfo(from: InfoSources): Info {
     ...others,
     ...(audit === undefined ? {} : { audit: audit.figures() }),
     fleet: fleet.figures(),
-    ...(mqtt === undefined ? {} : { mqtt: mqtt.broker.figures(), outbox: mqtt.outbox.figures() }),
+    ...(mqtt === undefined ? {} : { mqtt: { ...mqtt.broker.figures(), ...face?.figures() }, outbox: mqtt.outbox.figures() }),
     load: { ...nodeLoad(devices.running) },
     ...Object.fromEntries(listeners.map((listener) => [`listener ${listener.name}`, listenerFigures(listener)])),
     ...Object.fromEntries(sources.map((source) => [`source ${source.name}`, sourceFigures(source)])),

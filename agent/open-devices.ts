@@ -1,10 +1,12 @@
 import { shippedBoardFor } from "./config/board-file.ts";
 import { AgentError } from "./contract/errors.ts";
 import { openHost, type Host } from "./host/host.ts";
+import { createModuleEntities, type ModuleEntities } from "./host/module-entities.ts";
 import { createMotion, type Motion, type MotionFigures } from "./host/motion.ts";
 import { openBoard } from "../drivers/board/auto.ts";
 import type { Board, BoardDescription } from "./contract/board.ts";
 import type { Clock } from "./contract/clock.ts";
+import type { EntityDevice } from "./contract/entity-device.ts";
 import type { DeviceModule, DeviceSpec } from "./contract/device.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Log } from "./contract/log.ts";
@@ -22,6 +24,8 @@ export interface DeviceReport {
   readonly faulted: boolean;
   /** `lamp.on` */
   readonly functions: readonly string[];
+  /** What it is to people and other systems; of devices of modules loaded at run time alone, while they are open: the configuration tells it of the others. */
+  readonly described?: EntityDevice | undefined;
 }
 
 /** What there is to say about a node's devices. Plain data. */
@@ -103,6 +107,8 @@ export async function openDevices(options: OpenDevicesOptions): Promise<OpenedDe
   let driving: Driving | undefined;
   let engine: Engine | undefined;
   let host: Host | undefined;
+  const entities = createModuleEntities(log);
+  const pending = new Set(setup.pending.map(({ id }) => id));
 
   function stopRules(): void {
     driving?.close();
@@ -151,7 +157,7 @@ export async function openDevices(options: OpenDevicesOptions): Promise<OpenedDe
       handle: (request, caller) => opened.handle(request, caller),
       report: () => ({
         board: board.describe(),
-        devices: reportsOf(opened),
+        devices: reportsOf(opened, pending, entities),
         rules: engine?.state() ?? [],
         eStoppedBy: opened.eStoppedBy,
         driving: driving?.state(),
@@ -199,12 +205,13 @@ function specsOf({ setup, modules }: OpenDevicesOptions): readonly DeviceSpec[] 
   });
 }
 
-function reportsOf(host: Host): readonly DeviceReport[] {
+function reportsOf(host: Host, pending: ReadonlySet<string>, entities: ModuleEntities): readonly DeviceReport[] {
   return host.entries().map(({ spec, outcome, slot }) => ({
     id: spec.id,
     outcome,
     faulted: slot?.fault !== undefined,
     functions: Object.keys(slot?.device.functions ?? {}).map((name) => `${spec.id}.${name}`),
+    ...(outcome === "opened" && "driver" in spec && pending.has(spec.id) && { described: entities.describe(spec) }),
   }));
 }
 

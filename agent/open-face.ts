@@ -1,11 +1,12 @@
 import { join } from "node:path";
 
 import { compilePermits } from "./access/permits.ts";
-import { entityDevice } from "./contract/entity-device.ts";
+import { entityDevice, type EntityDevice } from "./contract/entity-device.ts";
 import { thingDescription, thingsOf } from "./thing-description.ts";
 import type { AgentConfig } from "./config/load.ts";
 import type { Caller, Service } from "./contract/request.ts";
 import type { Clock } from "./contract/clock.ts";
+import type { Face } from "./mqtt/face.ts";
 import type { Journal } from "./contract/journal.ts";
 import type { Log } from "./contract/log.ts";
 import type { NodeDevices } from "./open-devices.ts";
@@ -30,10 +31,10 @@ export interface FaceParts {
 }
 
 /** Devices over MQTT, when there is a broker and the configuration does not say otherwise; nothing is loaded where there is none. */
-export async function openFace(options: OpenFaceOptions, parts: FaceParts, closers: (() => unknown)[]): Promise<void> {
+export async function openFace(options: OpenFaceOptions, parts: FaceParts, closers: (() => unknown)[]): Promise<Face | undefined> {
   const { config, stateFolder, version, clock, log } = options;
   const { mqtt, service, nodeDevices, variables, journal } = parts;
-  if (mqtt === undefined || config.mqtt?.devices.enabled !== true) return;
+  if (mqtt === undefined || config.mqtt?.devices.enabled !== true) return undefined;
   const { base, devices: faceOptions } = config.mqtt;
   const { createFace } = await import("./mqtt/face.ts");
   const permits = faceOptions.allow.includes("*") ? undefined : compilePermits(faceOptions.allow);
@@ -45,10 +46,10 @@ export async function openFace(options: OpenFaceOptions, parts: FaceParts, close
     ...(permits !== undefined && { permits }),
   };
 
-  async function description(): Promise<string | undefined> {
+  async function description(known: readonly EntityDevice[]): Promise<string | undefined> {
     const reply = await service.handle({ verb: "DEVICES", args: [] }, caller);
     if (reply.kind !== "value") return undefined;
-    const things = thingsOf(reply.value, devices);
+    const things = thingsOf(reply.value, known);
     return JSON.stringify(thingDescription({ node: config.node, version, things, mqtt: { url: config.mqtt?.url ?? "", base } }));
   }
 
@@ -69,4 +70,5 @@ export async function openFace(options: OpenFaceOptions, parts: FaceParts, close
     description,
   });
   closers.push(() => face.close());
+  return face;
 }

@@ -32,5 +32,6 @@ export type { Board, DigitalInput, DigitalOutput, DigitalOutputs, Edge, InputOpt
 export type { CanChannel, CanFrame } from "./can.ts";
 export type { Cancel, Clock } from "./clock.ts";
 export type { Device, DeviceContext, DeviceFunction, DeviceModule, Driver, LeaseRange, SafeTarget } from "./device.ts";
+export type { Entity, EntityCall } from "./entity.ts";
 export type { I2cDevice } from "./i2c.ts";
 export type { Eventually, Value } from "./value.ts";

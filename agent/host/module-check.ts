@@ -34,6 +34,7 @@ const driverSchema = z
     lease: leaseSchema,
     thread: z.undefined("the motion thread is only for drivers that come with the agent; leave it out").optional(),
     reads: functionSchema.optional(),
+    entities: functionSchema.optional(),
     claims: functionSchema,
     open: functionSchema,
   })

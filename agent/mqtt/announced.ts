@@ -8,31 +8,35 @@ import type { Log } from "../contract/log.ts";
 type Announced = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 export interface Announcer {
-  /** Publishes what there is, and takes back what was announced in earlier runs and is not there any more. Rejects when the broker does not take it. */
-  announce(): Promise<void>;
+  /** Publishes what there is now, and takes back what was announced before, in earlier runs too, and is not there any more. Rejects when the broker does not take it. */
+  announce(now: Announcement): Promise<void>;
   /** Resolves when nothing of it is under way any more. */
   settled(): Promise<void>;
   readonly announcements: number;
   readonly removals: number;
 }
 
-export interface AnnouncerOptions {
-  readonly broker: Broker;
+export interface Announcement {
   /** Undefined when nothing is to be announced: then all that was is taken back. */
   readonly discovery: Discovery | undefined;
-  /** What else is retained by others: what was in earlier runs, and is not any more, is taken back too. */
+  /** What else is retained by others: what was before, and is not any more, is taken back too. */
   readonly retained: readonly string[];
+}
+
+export interface AnnouncerOptions {
+  readonly broker: Broker;
   /** Where it is remembered what was announced. */
   readonly file: string;
   readonly log: Log;
 }
 
-export function createAnnouncer({ broker, discovery, retained, file, log }: AnnouncerOptions): Announcer {
-  const present: Announced = {
-    ...Object.fromEntries(retained.map((topic) => [topic, {}])),
-    ...(discovery !== undefined && { [discovery.topic]: platformsOf(discovery) }),
-  };
+export function createAnnouncer({ broker, file, log }: AnnouncerOptions): Announcer {
+  /** Of the latest announcement, also for one that is still under way: what has come back meanwhile is not taken back. */
+  let present: Announced = {};
+  let discovery: Discovery | undefined;
   let remembered: Promise<Announced> | undefined;
+  /** What was present in this run, since all of it was with the broker. */
+  let earlier: Announced = {};
   let announcements = 0;
   let removals = 0;
   /** One after the other: a removal is two messages. */
@@ -52,7 +56,9 @@ export function createAnnouncer({ broker, discovery, retained, file, log }: Anno
   }
 
   async function run(): Promise<void> {
-    const before = await (remembered ??= read());
+    const known = await (remembered ??= read());
+    const left = earlier;
+    const before = merged(known, left);
     for (const topic of Object.keys(before)) {
       if (topic in present) continue;
       // Nothing is retained there any more: Home Assistant forgets the device and all its entities, others a state nobody renews.
@@ -60,9 +66,12 @@ export function createAnnouncer({ broker, discovery, retained, file, log }: Anno
       removals += 1;
     }
     if (discovery !== undefined) await announceDevice(discovery, before[discovery.topic] ?? {});
-    if (JSON.stringify(before) === JSON.stringify(present)) return;
-    remembered = Promise.resolve(present);
-    await writeFile(`${file}.new`, `${JSON.stringify(present)}\n`);
+    const now = present;
+    // Otherwise something else was to be announced meanwhile, and is next.
+    if (earlier === left) earlier = {};
+    if (JSON.stringify(before) === JSON.stringify(now)) return;
+    remembered = Promise.resolve(now);
+    await writeFile(`${file}.new`, `${JSON.stringify(now)}\n`);
     await rename(`${file}.new`, file);
   }
 
@@ -79,7 +88,13 @@ export function createAnnouncer({ broker, discovery, retained, file, log }: Anno
   }
 
   return {
-    announce() {
+    announce(now) {
+      earlier = merged(earlier, present);
+      discovery = now.discovery;
+      present = {
+        ...Object.fromEntries(now.retained.map((topic) => [topic, {}])),
+        ...(discovery !== undefined && { [discovery.topic]: platformsOf(discovery) }),
+      };
       last = last.then(run, run);
       return last;
     },
@@ -91,6 +106,11 @@ export function createAnnouncer({ broker, discovery, retained, file, log }: Anno
       return removals;
     },
   };
+}
+
+function merged(one: Announced, other: Announced): Announced {
+  const topics = [...Object.keys(one), ...Object.keys(other)];
+  return Object.fromEntries(topics.map((topic) => [topic, { ...one[topic], ...other[topic] }]));
 }
 
 function platformsOf({ components }: Discovery): Readonly<Record<string, string>> {

@@ -1,5 +1,5 @@
 import { AgentError } from "../contract/errors.ts";
-import { bytesOf, type ByteString, type Caller, type Reply, type Request, type Service } from "../contract/request.ts";
+import { bytesOf, errorReply, type ByteString, type Caller, type Reply, type Request, type Service } from "../contract/request.ts";
 import { isPending } from "../contract/value.ts";
 import { metaOf, type CommandMeta } from "./commands.ts";
 import { splitInline } from "../wire/inline.ts";
@@ -24,13 +24,15 @@ export interface CloneFaceOptions {
   readonly callers: MqttCallers;
   readonly arrivals: Arrivals;
   readonly answers: Answers;
+  /** A call was answered. */
+  readonly onCalled: (reply: Reply) => void;
 }
 
 /**
  * CLONE over MQTT: a line as on the wire, `LEASE 500 lamp.on`, or JSON, `{"call":"lamp.on","leaseMs":500,"id":"7","reply":"me/answers"}`. Nothing that was asked
  * here is repeated: the lease is the caller's to renew.
  */
-export function serveClone({ broker, topic, service, callers, arrivals, answers }: CloneFaceOptions): Cancel {
+export function serveClone({ broker, topic, service, callers, arrivals, answers, onCalled }: CloneFaceOptions): Cancel {
   return broker.subscribe(topic, onMessage, 1);
 
   function onMessage(message: BrokerMessage): void {
@@ -42,14 +44,19 @@ export function serveClone({ broker, topic, service, callers, arrivals, answers 
       if (!arrivals.accepts(message, meta)) return;
       respond(message, meta, parsed.request, callers.of(message));
     } catch (error) {
-      answers.refuse(message, meta, error);
+      onCalled(errorReply(answers.refuse(message, meta, error)));
     }
   }
 
   function respond(message: BrokerMessage, meta: CommandMeta, request: Request, caller: Caller): void {
     const reply = service.handle(request, caller);
-    if (!isPending(reply)) answers.send(message, meta, reply);
-    else void reply.then((later: Reply) => answers.send(message, meta, later));
+    if (isPending(reply)) void reply.then((later: Reply) => settle(message, meta, later));
+    else settle(message, meta, reply);
+  }
+
+  function settle(message: BrokerMessage, meta: CommandMeta, reply: Reply): void {
+    answers.send(message, meta, reply);
+    onCalled(reply);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Arrivals } from "./arrivals.ts";
 import type { Broker, BrokerMessage } from "../contract/broker.ts";
 import type { Cancel } from "../contract/clock.ts";
 import type { EntityDevice } from "../contract/entity-device.ts";
+import type { FaceDevices } from "./face-devices.ts";
 import type { Kept } from "./kept.ts";
 import type { MqttCallers } from "./callers.ts";
 import type { Topics } from "./topics.ts";
@@ -14,20 +15,21 @@ export interface DeviceCommandsOptions {
   readonly broker: Broker;
   readonly topics: Topics;
   readonly service: Service;
-  readonly devices: readonly EntityDevice[];
+  readonly devices: Pick<FaceDevices, "all" | "get">;
   readonly callers: MqttCallers;
   readonly arrivals: Arrivals;
   readonly answers: Answers;
   readonly kept: Kept;
   /** Publishes the device's state, so that whoever asked in vain sees how it is. */
   show(device: string): void;
+  /** A command was carried out. */
+  onTaken(): void;
   onRefused(error: AgentError, topic: string): void;
 }
 
 /** `<device>/set`, `<device>/set/<field>` and `<device>/get`. */
 export function serveDeviceCommands(options: DeviceCommandsOptions): Cancel {
-  const { broker, topics, service, callers, arrivals, answers, kept } = options;
-  const devices = new Map(options.devices.map((device) => [device.id, device] as const));
+  const { broker, topics, service, devices, callers, arrivals, answers, kept } = options;
   const cancels = [
     broker.subscribe(topics.set("+"), onSet, 1),
     broker.subscribe(topics.setField("+", "+"), onSet, 1),
@@ -45,12 +47,13 @@ export function serveDeviceCommands(options: DeviceCommandsOptions): Cancel {
   function deviceOf(id: string | undefined): EntityDevice {
     const device = devices.get(id ?? "");
     if (device !== undefined) return device;
-    throw new AgentError("UNKNOWN", `no device ${id ?? ""} can be set over MQTT; there are ${[...devices.keys()].join(", ")}`);
+    const known = devices.all().map((each) => each.id);
+    throw new AgentError("UNKNOWN", `no device ${id ?? ""} can be set over MQTT; there are ${known.join(", ")}`);
   }
 
   function onGet(message: BrokerMessage): void {
     const [id] = levelsOf(message.topic);
-    if (!message.retained && devices.has(id ?? "")) options.show(id ?? "");
+    if (!message.retained && devices.get(id ?? "") !== undefined) options.show(id ?? "");
   }
 
   function onSet(message: BrokerMessage): void {
@@ -67,13 +70,16 @@ export function serveDeviceCommands(options: DeviceCommandsOptions): Cancel {
       void carryOut(device, calls, callers.of(message)).then((reply) => settle(device, message, meta, reply));
     } catch (error) {
       options.onRefused(answers.refuse(message, meta, error), message.topic);
-      if (devices.has(id ?? "")) options.show(id ?? "");
+      if (devices.get(id ?? "") !== undefined) options.show(id ?? "");
     }
   }
 
   function settle(device: EntityDevice, message: BrokerMessage, meta: CommandMeta, reply: Reply): void {
     answers.send(message, meta, reply);
-    if (reply.kind !== "error") return;
+    if (reply.kind !== "error") {
+      options.onTaken();
+      return;
+    }
     options.onRefused(reply.error, message.topic);
     options.show(device.id);
   }

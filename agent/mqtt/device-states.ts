@@ -13,13 +13,14 @@ export interface DeviceStatesOptions {
   readonly topics: Topics;
   readonly variables: VariableReader;
   readonly clock: Clock;
-  readonly devices: readonly EntityDevice[];
   readonly stateMs: number;
   readonly refreshMs: number;
 }
 
 /** Publishes what devices are like: at once when it changed, no more often than `stateMs`, and again every `refreshMs`. */
 export interface DeviceStates {
+  /** Which devices there are from now on. */
+  show(devices: readonly EntityDevice[]): void;
   /** Now, whether or not it is with the broker already. */
   publish(device: string): void;
   publishAll(): void;
@@ -44,13 +45,21 @@ interface Counted {
 
 export function createDeviceStates(options: DeviceStatesOptions): DeviceStates {
   const { broker, publisher, topics, variables, clock, stateMs, refreshMs } = options;
-  const shown = options.devices.map((device): Shown => ({ device, dirty: false, publishedMs: -Infinity }));
+  let shown: readonly Shown[] = [];
   const byVariable = new Map<string, Shown>();
-  for (const entry of shown) {
-    for (const name of entry.device.entities.flatMap(variablesOf)) byVariable.set(`${entry.device.id}.${name}`, entry);
-  }
-  const counted = new Map(options.devices.flatMap(countedOf).map((entry) => [entry.variable, entry] as const));
+  let counted: ReadonlyMap<string, Counted> = new Map();
   let cancelFlush: Cancel | undefined;
+
+  function show(devices: readonly EntityDevice[]): void {
+    const before = new Map(shown.map((entry) => [entry.device, entry] as const));
+    shown = devices.map((device) => before.get(device) ?? { device, dirty: false, publishedMs: -Infinity });
+    byVariable.clear();
+    for (const entry of shown) {
+      for (const name of entry.device.entities.flatMap(variablesOf)) byVariable.set(`${entry.device.id}.${name}`, entry);
+    }
+    const seen = counted;
+    counted = new Map(devices.flatMap(countedOf).map((entry) => [entry.variable, seen.get(entry.variable) ?? entry] as const));
+  }
 
   function countedOf({ id, entities }: EntityDevice): Counted[] {
     return entities.flatMap((entity): Counted[] => {
@@ -112,6 +121,7 @@ export function createDeviceStates(options: DeviceStatesOptions): DeviceStates {
 
   const cancelChanges = variables.onChange(onChange);
   return {
+    show,
     publish(device) {
       const entry = shown.find(({ device: { id } }) => id === device);
       if (entry !== undefined) put(entry, true);

@@ -2,11 +2,12 @@ import { createAnnouncer } from "./announced.ts";
 import { createAnswers } from "./answers.ts";
 import { createArrivals } from "./arrivals.ts";
 import { createDeviceStates } from "./device-states.ts";
-import { createDiscovery, NODE_EVENTS } from "./discovery.ts";
+import { createDiscovery, NODE_EVENTS, type Discovery } from "./discovery.ts";
+import { createFaceDevices, type ReportedDevice } from "./face-devices.ts";
 import { createKept } from "./kept.ts";
 import { createMqttCallers } from "./callers.ts";
 import { createRetainedPublisher } from "./publisher.ts";
-import { createTopics, NODE_TOPICS } from "./topics.ts";
+import { createTopics } from "./topics.ts";
 import { messageOf, type AgentError } from "../contract/errors.ts";
 import { serveClone } from "./clone.ts";
 import { serveDeviceCommands } from "./device-commands.ts";
@@ -26,7 +27,7 @@ const LOOK_MS = 1000;
 
 /** What is said of the devices; a device that is not there is not available. */
 export interface NodeReport {
-  readonly devices: readonly { readonly id: string; readonly outcome: string; readonly faulted: boolean }[];
+  readonly devices: readonly (ReportedDevice & { readonly outcome: string; readonly faulted: boolean })[];
   readonly eStoppedBy?: string | undefined;
 }
 
@@ -38,6 +39,7 @@ export interface FaceDependencies {
   readonly base: string;
   /** What commands and calls are put to. */
   readonly service: Service;
+  /** Those of the configuration whose drivers come with the agent; the others are in the report. */
   readonly devices: readonly EntityDevice[];
   readonly report: () => NodeReport;
   readonly variables: VariableReader;
@@ -49,7 +51,7 @@ export interface FaceDependencies {
   /** Where it is remembered what was announced to Home Assistant. */
   readonly announcedFile: string;
   /** What is retained as the node's description, if anything. */
-  readonly description?: (() => Promise<string | undefined>) | undefined;
+  readonly description?: ((devices: readonly EntityDevice[]) => Promise<string | undefined>) | undefined;
   /** 0 to 1. */
   readonly random?: () => number;
 }
@@ -69,39 +71,24 @@ export function createFace(options: FaceOptions, dependencies: FaceDependencies)
   const { broker, node, version, base, service, report, variables, journal, clock, log, permits, random = Math.random } = dependencies;
   const { homeAssistant, name, priority, stateMs, refreshS, rememberedIds } = options;
   const topics = createTopics(base, node);
-  const devices = dependencies.devices.filter(({ id }) => !NODE_TOPICS.has(id));
+  const devices = createFaceDevices(dependencies.devices);
   const callers = createMqttCallers({ name, priority, permits });
   const arrivals = createArrivals(clock, rememberedIds);
   const answers = createAnswers(broker, base, homeAssistant.prefix);
   const kept = createKept(clock, options);
   const publisher = createRetainedPublisher(broker);
   const refreshMs = refreshS * 1000;
-  const states = createDeviceStates({ broker, publisher, topics, variables, clock, devices, stateMs, refreshMs });
-  const discovery = createDiscovery({
-    prefix: homeAssistant.prefix,
-    node,
-    version,
-    topics,
-    devices,
-    // Three refreshes may be lost.
-    expireS: refreshS * 3 + 1,
-  });
-  const announcer = createAnnouncer({
-    broker,
-    discovery: homeAssistant.enabled ? discovery : undefined,
-    retained: devices.flatMap(({ id }) => [topics.state(id), topics.availability(id)]),
-    file: dependencies.announcedFile,
-    log,
-  });
+  const states = createDeviceStates({ broker, publisher, topics, variables, clock, stateMs, refreshMs });
+  const announcer = createAnnouncer({ broker, file: dependencies.announcedFile, log });
   const startedMs = clock.monotonicMs();
   const cancels: Cancel[] = [];
-  let refused = 0;
+  const counts = { commands_taken: 0, commands_refused: 0, calls_taken: 0, calls_refused: 0 };
   let healthMs = -Infinity;
   let shownHealth = "";
   let cancelBirth: Cancel | undefined;
 
   function refuse(error: AgentError, where: string): void {
-    refused++;
+    counts.commands_refused++;
     log.warn({ topic: where, code: error.code }, `refused over MQTT: ${error.message}`);
   }
 
@@ -121,13 +108,15 @@ export function createFace(options: FaceOptions, dependencies: FaceDependencies)
     return {
       node,
       version,
-      devices: devices.map(({ id, summary, entities }) => ({ id, summary, entities: entities.map(({ kind, key }) => ({ kind, key })) })),
+      devices: devices
+        .all()
+        .map(({ id, summary, entities }) => ({ id, summary, entities: entities.map(({ kind, key }) => ({ kind, key })) })),
     };
   }
 
   function showAvailability(again: boolean): void {
     const known = new Map(report().devices.map((device) => [device.id, device] as const));
-    for (const { id } of devices) {
+    for (const { id } of devices.all()) {
       const device = known.get(id);
       const online = device?.outcome === "opened" && !device.faulted;
       publisher.put(topics.availability(id), online ? "online" : "offline", again);
@@ -145,8 +134,36 @@ export function createFace(options: FaceOptions, dependencies: FaceDependencies)
     publisher.put(topics.bridge("health"), JSON.stringify(now), true);
   }
 
+  function discovery(): Discovery {
+    return createDiscovery({
+      prefix: homeAssistant.prefix,
+      node,
+      version,
+      topics,
+      devices: devices.all(),
+      // Three refreshes may be lost.
+      expireS: refreshS * 3 + 1,
+    });
+  }
+
+  /** Devices of modules come and go. Returns whether something is new. */
+  function lookForDevices(): boolean {
+    const { changed, gone } = devices.look(report().devices);
+    if (changed) states.show(devices.all());
+    for (const id of gone) kept.drop(id);
+    return changed;
+  }
+
   function announce(): void {
-    announcer.announce().catch((error: unknown) => log.warn({ err: error }, `not announced over MQTT: ${messageOf(error)}`));
+    lookForDevices();
+    announceAll();
+  }
+
+  function announceAll(): void {
+    const retained = devices.all().flatMap(({ id }) => [topics.state(id), topics.availability(id)]);
+    announcer
+      .announce({ discovery: homeAssistant.enabled ? discovery() : undefined, retained })
+      .catch((error: unknown) => log.warn({ err: error }, `not announced over MQTT: ${messageOf(error)}`));
     showAvailability(true);
     states.publishAll();
     showHealth(true);
@@ -155,12 +172,13 @@ export function createFace(options: FaceOptions, dependencies: FaceDependencies)
   }
 
   async function describe(): Promise<void> {
-    const text = await dependencies.description?.();
+    const text = await dependencies.description?.(devices.all());
     if (text !== undefined) publisher.put(topics.description, text, true);
   }
 
   function look(): void {
     if (!broker.connected) return;
+    if (lookForDevices()) announceAll();
     showAvailability(false);
     states.look();
     showHealth(false);
@@ -205,10 +223,11 @@ export function createFace(options: FaceOptions, dependencies: FaceDependencies)
     look();
   }
 
+  states.show(devices.all());
   const shared = { broker, topics, service, callers, arrivals, answers, onRefused: refuse };
   cancels.push(
-    serveDeviceCommands({ ...shared, devices, kept, show: (device) => states.publish(device) }),
-    serveClone({ ...shared, topic: topics.clone }),
+    serveDeviceCommands({ ...shared, devices, kept, show: (device) => states.publish(device), onTaken: () => counts.commands_taken++ }),
+    serveClone({ ...shared, topic: topics.clone, onCalled: ({ kind }) => counts[kind === "error" ? "calls_refused" : "calls_taken"]++ }),
     serveNodeRequests({ ...shared, health, info, announce }),
     journal.watch(onEvent),
     broker.onDisconnect(onDisconnect),
@@ -217,16 +236,16 @@ export function createFace(options: FaceOptions, dependencies: FaceDependencies)
   cancels.push(broker.onConnect(announce));
   return {
     figures: () => ({
-      devices: devices.length,
-      kept: kept.count,
-      refused,
-      refused_stale: arrivals.refusedStale,
-      ignored_retained: arrivals.ignoredRetained,
-      ignored_twice: arrivals.ignoredTwice,
+      devices_shown: devices.all().length,
+      ...counts,
+      commands_stale: arrivals.refusedStale,
+      commands_retained: arrivals.ignoredRetained,
+      commands_twice: arrivals.ignoredTwice,
+      commands_kept: kept.count,
       answers: answers.sent,
       answers_lost: answers.lost,
-      retained_published: publisher.published,
-      retained_missing: publisher.missing,
+      states_published: publisher.published,
+      states_missing: publisher.missing,
       announcements: announcer.announcements,
       removals: announcer.removals,
     }),

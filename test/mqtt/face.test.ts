@@ -75,10 +75,10 @@ t.test("somebody else's command ends the repeating, and so do e-stop and fault",
   await rig.clock.advance(5000);
   t.equal(rig.variables.get("lamp.on")?.value, false, "an e-stop that was reset lights nothing");
   await light();
-  t.equal(rig.face.figures()["kept"], 1);
+  t.equal(rig.face.figures()["commands_kept"], 1);
   rig.broker.deliver("virgo/garage/lamp/set", "OFF");
   await rig.clock.advance(5000);
-  t.equal(rig.face.figures()["kept"], 0, "off is where it rests: nobody has to repeat it");
+  t.equal(rig.face.figures()["commands_kept"], 0, "off is where it rests: nobody has to repeat it");
   t.equal(await rig.holder("lamp"), undefined, "so that rules may light it");
   await rig.close();
 });
@@ -90,13 +90,13 @@ t.test("what the broker had stored, what comes twice, and what is late moves not
   rig.broker.deliver("virgo/garage/clone", "lamp.on", { retained: true });
   rig.broker.deliver("virgo/garage/bridge/request/estop", "", { retained: true });
   await rig.clock.advance(10);
-  t.equal(rig.face.figures()["ignored_retained"], 3);
+  t.equal(rig.face.figures()["commands_retained"], 3);
   const late = String(rig.clock.wallMs() - 1);
   rig.broker.deliver("virgo/garage/lamp/set", `{"state":"ON","exp":${late}}`, { responseTopic: "me/answers" });
   rig.broker.deliver("virgo/garage/lamp/set", "ON", { properties: { exp: late } });
   rig.broker.deliver("virgo/garage/clone", "lamp.on", { properties: { exp: "soon" } });
   await rig.clock.advance(10);
-  t.equal(rig.face.figures()["refused_stale"], 3);
+  t.equal(rig.face.figures()["commands_stale"], 3);
   t.match(JSON.parse(rig.broker.last("me/answers") ?? ""), { status: "error", code: "STALE" });
   t.equal(rig.variables.get("lamp.on")?.value, false);
   rig.broker.deliver("virgo/garage/lamp/set", `{"state":"ON","exp":${rig.clock.wallMs() + 1000},"id":"7"}`);
@@ -106,7 +106,7 @@ t.test("what the broker had stored, what comes twice, and what is late moves not
   rig.broker.deliver("virgo/garage/lamp/set", "ON", { properties: { id: "7" }, duplicate: true });
   await rig.clock.advance(10);
   t.equal(rig.variables.get("lamp.on")?.value, false, "the second coming of 7");
-  t.equal(rig.face.figures()["ignored_twice"], 1);
+  t.equal(rig.face.figures()["commands_twice"], 1);
   await rig.close();
 });
 
@@ -189,9 +189,9 @@ t.test("how a lamp is to change is no reason not to change it", async (t) => {
   t.strictSame(await becomes('{"state":"OFF","transition":2.0}'), { state: "OFF", brightness: 0 });
   t.match(await becomes('{"state":"ON","flash":10}'), { state: "ON" });
   t.match(await becomes('"OFF"'), { state: "OFF" }, "and neither are JSON's quotes");
-  t.equal(rig.face.figures()["refused"], 0);
+  t.equal(rig.face.figures()["commands_refused"], 0);
   rig.broker.deliver("virgo/garage/lamp/set", '{"transition":2}');
-  t.equal(rig.face.figures()["refused"], 1, "nothing is asked by that alone");
+  t.equal(rig.face.figures()["commands_refused"], 1, "nothing is asked by that alone");
   await rig.close();
 });
 
@@ -204,7 +204,7 @@ t.test("taking a retained order back is no order", async (t) => {
   rig.broker.deliver("virgo/garage/pan/set", "");
   await rig.clock.advance(100);
   t.match(rig.state("pan"), { angle: 30, attached: true });
-  t.equal(rig.face.figures()["refused"], 2);
+  t.equal(rig.face.figures()["commands_refused"], 2);
   rig.broker.deliver("virgo/garage/bridge/request/estop", "");
   rig.broker.deliver("virgo/garage/bridge/request/estop_reset", "");
   await rig.clock.advance(100);
@@ -250,7 +250,7 @@ t.test("clone by line and by JSON, answered where the question says", async (t) 
   t.match(await ask('{"call":"lamp.on","lease":200}'), { status: "error", code: "ARGUMENT" });
   t.match(await ask("lamp.blink"), { status: "error", code: "UNKNOWN" });
   t.match(await ask('lamp.brightness "4'), { status: "error", code: "SYNTAX" });
-  t.equal(rig.face.figures()["kept"], 0, "nothing of it is repeated");
+  t.equal(rig.face.figures()["commands_kept"], 0, "nothing of it is repeated");
   const lost = rig.face.figures()["answers_lost"] as number;
   for (const topic of ["virgo/other/lamp/set", "homeassistant/device/x/config", "$SYS/x", "a/#"])
     await ask("lamp.state", { responseTopic: topic });
