@@ -100,6 +100,7 @@ export function planCommand(device: EntityDevice, fields: Readonly<Record<string
   const unknown = [...left.keys()][0];
   if (unknown !== undefined) {
     const known = settableFields(device);
+    if (known.length === 0) throw new AgentError("ARGUMENT", `${device.id} cannot be set`);
     throw new AgentError(
       "ARGUMENT",
       `${device.id} has no ${unknown} that can be set${didYouMean(unknown, known)}; it takes ${known.join(", ")}`,

@@ -12,6 +12,7 @@ import {
 } from "../../agent/contract/device.ts";
 import { lineOptionsSchema, type LineCommand, type LineOptions, type LineValue } from "./line-options.ts";
 import { linePattern } from "./line-patterns.ts";
+import type { Entity } from "../../agent/contract/entity.ts";
 import { requireOpen } from "./require-open.ts";
 import type { SerialStream } from "../../agent/contract/serial.ts";
 
@@ -32,19 +33,35 @@ export const lineDeviceDriver = defineDriver({
   moves: true,
   lease: LEASE,
   claims: ({ path }) => [`serial ${path}`],
-  entities: ({ values }) =>
-    Object.entries(values).map(([name, { type, unit }]) => ({
-      kind: "sensor",
-      key: name,
-      state: { value: name },
-      ...(unit !== "" && { unit }),
-      ...(type === "number" && { stateClass: "measurement", digits: 3 }),
-    })),
+  entities: ({ values, commands }) =>
+    Object.entries(values).map(([name, value]) => settingOf(name, value, commands) ?? sensorOf(name, value)),
   async open(context, options) {
     const stream = await context.board.openSerial(context.id, options.path, options);
     return createLineDevice(context, stream, options);
   },
 });
+
+function sensorOf(name: string, { type, unit }: LineValue): Entity {
+  const shown = { key: name, state: { value: name }, ...(unit !== "" && { unit }) };
+  return { kind: "sensor", ...shown, ...(type === "number" && { stateClass: "measurement", digits: 3 }) };
+}
+
+/** Home Assistant's smallest step. */
+const MIN_STEP = 0.001;
+
+/** A value with a command whose only parameter is called like it is a number that is set. */
+function settingOf(name: string, { type, scale, unit }: LineValue, commands: LineOptions["commands"]): Entity | undefined {
+  if (type !== "number" || scale !== 1) return undefined;
+  for (const [fn, { effect, params }] of Object.entries(commands)) {
+    const param = params[name];
+    if (effect !== "actuate" || param === undefined || Object.keys(params).length !== 1) continue;
+    if (!("range" in param) || param.range[0] === param.range[1]) continue;
+    const step = Math.max(MIN_STEP, 10 ** -param.decimals);
+    const shown = { key: name, state: { value: name }, range: param.range, step, ...(unit !== "" && { unit }) };
+    return { kind: "number", ...shown, calls: { set: { fn, takesValue: true } } };
+  }
+  return undefined;
+}
 
 /** What a group says; undefined for what is no value as declared. */
 function valueIn(text: string, { type, scale, range }: LineValue): number | string | undefined {

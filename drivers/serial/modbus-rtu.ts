@@ -101,6 +101,7 @@ function createModbus(context: DeviceContext, stream: SerialStream, options: Mod
   const failed = new Map<string, string>();
   /** Since the port opened. */
   const answered = new Set<string>();
+  const lastRead = new Map<string, number | boolean>();
   let outOfRange = 0;
   let ok: boolean | undefined;
 
@@ -117,8 +118,13 @@ function createModbus(context: DeviceContext, stream: SerialStream, options: Mod
   /** Asks the instrument; undefined for a value that cannot be, which is counted. */
   async function read([name, register]: Entry): Promise<number | boolean | undefined> {
     const value = valueOf(register, await bus.request(readRequestOf(register)));
-    if (value === undefined) outOfRange += 1;
-    else context.publish(name, value, freshMs(register));
+    if (value === undefined) {
+      outOfRange += 1;
+      lastRead.delete(name);
+    } else {
+      context.publish(name, value, freshMs(register));
+      lastRead.set(name, value);
+    }
     return value;
   }
 
@@ -137,11 +143,18 @@ function createModbus(context: DeviceContext, stream: SerialStream, options: Mod
     showOk(failed.size === 0 && answered.size === polled.length);
   }
 
+  /** What is polled is read at once when it was written anew: whoever set it sees what became of it. */
+  function wrote(entry: Entry, value: number | boolean): void {
+    const [name, { pollMs }] = entry;
+    if (pollMs > 0 && lastRead.get(name) !== value) poll(entry).catch((error: unknown) => context.fault(error));
+  }
+
   async function writeAll(to: SafeTarget): Promise<void> {
     const isOnly = writable.length === 1;
     const writes = writable.flatMap(([name, register]) => {
       const value = safeValueOf(register, to, isOnly);
-      return value === undefined ? [] : [bus.urgent(writeRequestOf(`${id} ${name}`, register, value))];
+      if (value === undefined) return [];
+      return [bus.urgent(writeRequestOf(`${id} ${name}`, register, value)).then(() => wrote([name, register], value))];
     });
     const results = await Promise.allSettled(writes);
     const failure = results.find((result) => result.status === "rejected");
@@ -168,7 +181,7 @@ function createModbus(context: DeviceContext, stream: SerialStream, options: Mod
   return {
     functions: {
       ...Object.fromEntries(entries.map((entry) => [entry[0], readFunction(id, entry, read)])),
-      ...Object.fromEntries(writable.map((entry) => [`set_${entry[0]}`, writeFunction(id, stream, entry, bus)])),
+      ...Object.fromEntries(writable.map((entry) => [`set_${entry[0]}`, writeFunction(id, stream, entry, bus, wrote)])),
       status: defineFunction({
         summary:
           "the port's state, requests, replies, exceptions, time-outs, wrong replies, stray bytes, values out of range, and what failed last",
@@ -231,7 +244,14 @@ function readFunction(id: string, entry: Entry, read: (entry: Entry) => Promise<
   });
 }
 
-function writeFunction(id: string, stream: SerialStream, [name, register]: Entry, bus: ModbusBus): DeviceFunction {
+function writeFunction(
+  id: string,
+  stream: SerialStream,
+  entry: Entry,
+  bus: ModbusBus,
+  wrote: (entry: Entry, value: number | boolean) => void,
+): DeviceFunction {
+  const [name, register] = entry;
   const { range, type, unit, unitId } = register;
   const value =
     type === "bool"
@@ -247,7 +267,10 @@ function writeFunction(id: string, stream: SerialStream, [name, register]: Entry
     effect: "actuate",
     call({ value: asked }) {
       requireOpen(id, stream);
-      return bus.request(writeRequestOf(`${id} ${name}`, register, asked)).then(() => asked);
+      return bus.request(writeRequestOf(`${id} ${name}`, register, asked)).then(() => {
+        wrote(entry, asked);
+        return asked;
+      });
     },
   });
 }

@@ -90,6 +90,17 @@ const SAMPLES: Readonly<Record<string, readonly Sample[]>> = {
   ],
   "line-device": [
     { options: { ...SERIAL.options, lines: ["T=(?<temperature>[0-9.]+)"], values: { temperature: { unit: "°C", freshMs: 1000 } } } },
+    {
+      options: {
+        ...SERIAL.options,
+        values: { volts: { unit: "V" } },
+        commands: {
+          reset: { send: "*RST", effect: "actuate" },
+          set_volts: { send: "VOLT {volts}", effect: "actuate", params: { volts: { range: [0, 30], decimals: 2 } } },
+        },
+        safe: ["VOLT 0"],
+      },
+    },
   ],
   gcbaf: [
     {

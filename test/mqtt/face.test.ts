@@ -147,6 +147,7 @@ t.test("a command that makes no sense is refused whole, said why, and the state 
   t.equal(await refused("lamp/set", '{"state":'), 'SYNTAX that is no JSON: {"state":');
   t.equal(await refused("lamp/set", "{}"), "ARGUMENT nothing is asked of lamp; it takes state, brightness");
   t.equal(await refused("knob/set", "ON"), "ARGUMENT knob cannot be set");
+  t.equal(await refused("knob/set", '{"pressed":true}'), "ARGUMENT knob cannot be set");
   t.equal(await refused("lump/set", "ON"), "UNKNOWN no device lump can be set over MQTT; there are lamp, knob");
   t.equal(await refused("lamp/set/brightness", "bright"), 'ARGUMENT brightness of lamp is "bright"; a number is expected');
   const shown = rig.broker.published.filter(({ topic }) => topic === "virgo/garage/lamp/state").length;

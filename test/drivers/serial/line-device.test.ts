@@ -143,6 +143,25 @@ const SUPPLY = {
   safe: ["OUTP OFF", "VOLT 0"],
 };
 
+t.test("a value with a command of its own is a number that is set, others are measured", (t) => {
+  const entities = (over: object = {}, command: object = {}) => {
+    const set = { send: "VOLT {volts}", effect: "actuate", params: { volts: { range: [0, 30], decimals: 2 } }, ...command };
+    const values = { volts: { unit: "V", ...over }, amps: {} };
+    const options = lineDeviceDriver.options.parse({ path: PATH, values, commands: { set_volts: set }, safe: [] });
+    return lineDeviceDriver.entities?.(options) ?? [];
+  };
+  t.match(entities(), [
+    { kind: "number", key: "volts", unit: "V", range: [0, 30], step: 0.01, calls: { set: { fn: "set_volts", takesValue: true } } },
+    { kind: "sensor", key: "amps" },
+  ]);
+  t.match(entities({ scale: 10 }), [{ kind: "sensor" }, {}], "set in other units than it is measured in");
+  t.match(entities({}, { effect: "read" }), [{ kind: "sensor" }, {}]);
+  t.match(entities({}, { params: { volts: { oneOf: ["LOW", "HIGH"] } } }), [{ kind: "sensor" }, {}]);
+  const two = { send: "SET {volts} {amps}", params: { volts: { range: [0, 30] }, amps: { range: [0, 3] } } };
+  t.match(entities({}, two), [{ kind: "sensor" }, { kind: "sensor" }]);
+  t.end();
+});
+
 t.test("commands are sent, answered and checked; being made safe sends its lines at once", async (t) => {
   let volts = 0;
   let mute = false;

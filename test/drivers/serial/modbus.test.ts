@@ -188,6 +188,29 @@ t.test("opening writes the safe values, polling publishes, calls read and write"
   t.equal(context.clock.pending(), 0);
 });
 
+t.test("what is written is seen at once, as the instrument has it, and only what is polled", async (t) => {
+  const slow = { ...REGISTERS.speed, pollMs: 60_000 };
+  const { context, device, line } = await openModbus({ registers: { speed: slow, valve: REGISTERS.valve } });
+  await context.clock.advance(500);
+  const set = async (name: string, value: number | boolean) => {
+    const done = callDevice(device, `set_${name}`, { value });
+    await context.clock.advance(200);
+    await done;
+  };
+  await set("speed", 1200);
+  t.equal(context.latest.get("speed"), 1200);
+  await set("valve", true);
+  t.notOk(context.latest.has("valve"));
+  const asked = line.requests();
+  await set("speed", 1200);
+  t.equal(line.requests(), asked + 1, "an order that is repeated is not read each time");
+  const made = device.failsafe?.("safe");
+  await context.clock.advance(200);
+  await made;
+  t.equal(context.latest.get("speed"), 0, "and so is what makes it safe");
+  await device.close();
+});
+
 t.test("what an instrument refuses is named; silence and damage are counted and publish nothing", async (t) => {
   const { context, world, line, device, call } = await openModbus({ silentMs: 0 });
   await context.clock.advance(500);
