@@ -11,6 +11,7 @@ import type { AgentCommandOptions } from "./agent.ts";
 import type { AskOptions } from "./ask.ts";
 import type { CloneCommandOptions } from "./clone.ts";
 import type { DoctorOptions } from "./doctor.ts";
+import type { EstopOptions } from "./stop.ts";
 import type { SafeStateCommandOptions } from "./safe-state.ts";
 import type { HostProcess } from "../keeper/process.ts";
 import type { CliIo } from "./io.ts";
@@ -66,6 +67,7 @@ function createProgram(io: CliIo, ended: Ended): Command {
   addClone(program, io, ended);
   addQuestions(program, io, ended);
   addServiceCommands(program, io, ended);
+  addStops(program, io, ended);
   addModules(program, io, ended);
   addConfig(program, io, ended);
   addSafeState(program, io, ended);
@@ -141,6 +143,23 @@ function addQuestions(program: Command, io: CliIo, ended: Ended): void {
     .action(async (pattern: string | undefined, options: VarsOptions) => {
       const { varsCommand } = await import("./vars.ts");
       ended(await varsCommand(pattern, options, io));
+    });
+}
+
+function addStops(program: Command, io: CliIo, ended: Ended): void {
+  withTarget(program.command("estop"))
+    .description("latch the emergency stop: every device goes to its safe state, and nothing actuates until it is reset")
+    .option("--reset", "clear the latch; the devices stay as they are")
+    .action(async (options: EstopOptions) => {
+      const { estopCommand } = await import("./stop.ts");
+      ended(await estopCommand(options, io));
+    });
+  withTarget(program.command("reset"))
+    .description("clear a device's fault, or try again to open it; HOST starts the device host afresh, out of safe mode too")
+    .argument("<what>", "the device, or HOST")
+    .action(async (what: string, options: AskOptions) => {
+      const { resetCommand } = await import("./stop.ts");
+      ended(await resetCommand(what, options, io));
     });
 }
 
