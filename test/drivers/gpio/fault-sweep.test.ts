@@ -1,12 +1,11 @@
-import t, { type Test } from "tap";
+import t from "tap";
 
-import { AgentError } from "../../../agent/contract/errors.ts";
 import { callDevice, createFakeDeviceContext, openDevice, type FakeDeviceContext } from "../../helpers/fake-device-context.ts";
 import { createRegisterChip } from "../../../drivers/board/sim/i2c.ts";
 import { createWordChip } from "./word-chip.ts";
+import { driverNamed, live, openWithoutRoom, sweepFaults } from "../faults.ts";
 import { expectCode } from "../../contract/board.ts";
 import { gpio } from "../../../drivers/gpio/index.ts";
-import type { Device, Driver } from "../../../agent/contract/device.ts";
 import type { SimOperation } from "../../../drivers/board/sim/faults.ts";
 
 const OPERATIONS: readonly SimOperation[] = [
@@ -61,12 +60,6 @@ const SUBJECTS: readonly [
   ["compass", { bus: 1 }, [["state"]], 6],
 ];
 
-function driverNamed(name: string): Driver {
-  const driver = gpio.drivers.find((candidate) => candidate.name === name);
-  if (driver === undefined) throw new Error(`no driver ${name}`);
-  return driver;
-}
-
 /** With the chips that the subjects talk to. */
 function createContext(): FakeDeviceContext {
   const context = createFakeDeviceContext();
@@ -77,55 +70,19 @@ function createContext(): FakeDeviceContext {
   return context;
 }
 
-/** Opens, calls, goes safe, closes, as the host does it: whatever failed before, it is made safe and closed. Returns the first error. */
-async function live(t: Test, context: FakeDeviceContext, [name, options, calls]: (typeof SUBJECTS)[number]): Promise<unknown> {
-  const errors: unknown[] = [];
-  const attempt = async (run: () => unknown): Promise<void> => {
-    try {
-      await run();
-    } catch (error) {
-      errors.push(error);
-    }
-  };
-  let device: Device | undefined;
-  await attempt(async () => {
-    device = await openDevice(driverNamed(name), context, options);
-  });
-  if (device === undefined) {
-    t.same(context.board.world.claimed(), [], "what did not open keeps nothing");
-    return errors[0];
-  }
-  for (const [fn, args] of calls) await attempt(() => callDevice(device as Device, fn, args));
-  await attempt(() => device?.failsafe?.("safe"));
-  await attempt(() => device?.close());
-  return errors[0];
-}
-
-for (const subject of SUBJECTS) {
-  const [name, options, , operations] = subject;
+for (const [name, options, calls, operations] of SUBJECTS) {
   t.test(`${name} ${JSON.stringify(options)}: any one operation may fail, the error shows and no port is kept`, async (t) => {
-    let swept = 0;
-    for (const operation of OPERATIONS) {
-      for (let nth = 1; ; nth++) {
-        const context = createContext();
-        const { world } = context.board;
-        world.failNth(operation, nth);
-        // The board repeats a read that fails once.
-        if (operation === "i2cRead") world.failNth(operation, nth + 1);
-        const error = await live(t, context, subject);
-        t.same(world.claimed(), []);
-        t.equal(context.clock.pending(), 0);
-        if (world.pendingFailures() > 0) {
-          t.equal(error, undefined, `${operation} ${nth} does not happen`);
-          break;
-        }
-        t.ok(
-          error instanceof AgentError && error.code === "IO" && error.message.includes(operation),
-          `${operation} ${nth}: ${String(error)}`,
-        );
-        swept += 1;
-      }
-    }
+    const swept = await sweepFaults(t, {
+      operations: OPERATIONS,
+      repeated: "i2cRead",
+      createContext,
+      live: (context) =>
+        live(t, context, driverNamed(gpio, name), options, async (device, attempt) => {
+          for (const [fn, args] of calls) await attempt(() => callDevice(device, fn, args));
+          await attempt(() => device.failsafe?.("safe"));
+          await attempt(() => device.close());
+        }),
+    });
     t.equal(swept, operations);
   });
 }
@@ -136,21 +93,11 @@ t.test("a port that does not open and does not close either reports both", async
   world.failNth("pwmWrite", 1);
   world.failNth("close", 1);
   await expectCode(t, "IO", ["pwmWrite", "giving the port back failed too", "close"], () =>
-    openDevice(driverNamed("light"), context, { pwm: { chip: "sim", channel: 0 }, safe: 10 }),
+    openDevice(driverNamed(gpio, "light"), context, { pwm: { chip: "sim", channel: 0 }, safe: 10 }),
   );
   t.same(world.claimed(), []);
 });
 
 t.test("a device whose variables have no room gives its port back", async (t) => {
-  for (const [name, options] of SUBJECTS) {
-    const context = createContext();
-    const full: FakeDeviceContext = {
-      ...context,
-      publish() {
-        throw new AgentError("FULL", "no slot is free for lamp.on");
-      },
-    };
-    await expectCode(t, "FULL", ["lamp.on"], () => openDevice(driverNamed(name), full, options));
-    t.same(context.board.world.claimed(), [], name);
-  }
+  for (const [name, options] of SUBJECTS) await openWithoutRoom(t, createContext(), driverNamed(gpio, name), options);
 });
