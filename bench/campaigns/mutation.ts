@@ -29,6 +29,7 @@ const HOST_TARGETS: readonly MutationTarget[] = [
   { file: "agent/host/lease.ts", tests: HOST_TESTS },
   { file: "agent/host/claim.ts", tests: HOST_TESTS },
   { file: "agent/host/supervisor.ts", tests: HOST_TESTS },
+  { file: "agent/host/supervisor-recovery.ts", tests: HOST_TESTS },
   { file: "agent/host/supervisor-refusal.ts", tests: HOST_TESTS },
 ];
 
