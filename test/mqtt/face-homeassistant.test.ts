@@ -57,6 +57,18 @@ async function homeAssistant(t: Teardown, url: string) {
     config,
     component,
     state: (name: string) => JSON.parse(retained.get(String(component(name)["state_topic"])) ?? "{}") as Record<string, unknown>,
+    /** What Home Assistant makes of the newest state by the component's template: Python has True, False and None. */
+    shown: (name: string): string => {
+      const { state_topic, value_template } = component(name);
+      const [, field = ""] = /^\{\{ value_json\["([\w-]+)"\] \}\}$/.exec(String(value_template)) ?? [];
+      const value = (JSON.parse(retained.get(String(state_topic)) ?? "{}") as Record<string, string | number | boolean | null>)[field];
+      if (value === null) return "None";
+      return typeof value === "boolean" ? (value ? "True" : "False") : String(value);
+    },
+    events: (name: string): readonly { readonly type: string; readonly stored: boolean }[] =>
+      heard
+        .filter(({ topic }) => topic === component(name)["state_topic"])
+        .map(({ payload, retained: stored }) => ({ type: (JSON.parse(payload) as { event_type: string }).event_type, stored })),
     command: (name: string, payload: string, topic = "command_topic") =>
       broker.publish(String(component(name)[topic]), payload, { qos: 1 }),
     birth: () => broker.publish("homeassistant/status", "online", { qos: 1 }),
@@ -118,8 +130,14 @@ t.test("a scripted Home Assistant drives a light, a number, a switch, a cover an
   await ha.command("lamp", '{"state":"OFF"}');
   await eventually(() => ha.state("lamp")["state"] === "OFF");
 
+  const { payload_on: on, payload_off: off } = ha.component("pan_attached");
+  t.equal(ha.shown("pan"), "None", "nobody knows where it is: None resets a number");
+  t.equal(ha.shown("pan_attached"), off);
   await ha.command("pan", "-30");
-  await eventually(() => ha.state("pan")["angle"] === -30);
+  await eventually(() => ha.shown("pan") === "-30");
+  await eventually(() => ha.shown("pan_attached") === on);
+  await ha.command("pan_detach", "PRESS");
+  await eventually(() => ha.shown("pan_attached") === off);
 
   t.equal(ha.state("pump")["state"], "OFF", "what was retained moved nothing");
   await ha.command("pump", "ON");
@@ -140,7 +158,19 @@ t.test("a scripted Home Assistant drives a light, a number, a switch, a cover an
   await ha.birth();
   await eventually(() => ha.heard.filter(({ topic }) => topic === "homeassistant/device/virgo_garage/config").length > announced);
 
+  t.equal(ha.shown("bell_presses"), "0");
+  t.equal(ha.shown("bell_pressed"), ha.component("bell_pressed")["payload_off"]);
+  t.strictSame(ha.component("bell")["event_types"], ["press"]);
+
+  t.equal(ha.shown("node_stopped"), "False");
   await ha.command("node_estop", "PRESS");
+  await eventually(() => ha.shown("node_stopped") === "True");
+  await eventually(() => ha.events("node_event").length > 0);
+  const types = ha.component("node_event")["event_types"] as readonly string[];
+  for (const { type, stored } of ha.events("node_event")) {
+    t.ok(types.includes(type), type);
+    t.notOk(stored);
+  }
   await eventually(() => (JSON.parse(ha.retained.get("virgo/garage/bridge/health") ?? "{}") as { stopped?: boolean }).stopped === true);
   await eventually(() => ha.state("pump")["state"] === "OFF");
   await ha.command("node_estop_reset", "PRESS");
