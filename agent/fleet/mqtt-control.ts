@@ -21,6 +21,8 @@ interface Held {
 export interface Controller {
   /** Never rejects. */
   ask(node: string, request: Request, deadlineMs: number): Promise<Reply>;
+  /** How long the node takes to answer a question that does nothing, milliseconds; null when it does not within `deadlineMs`, or cannot be asked. Never rejects. */
+  answersIn(target: FoundNode, deadlineMs: number): Promise<number | null>;
   /** Whether it is certain that nothing was done for that answer. */
   refused(reply: Reply): boolean;
 }
@@ -154,6 +156,17 @@ export function createController({ asker, found, options, clock }: ControllerOpt
         return refuse(toAgentError(thrown));
       } finally {
         target.inFlight -= 1;
+      }
+    },
+    async answersIn(target, deadlineMs) {
+      const sentMs = clock.monotonicMs();
+      try {
+        const reply = await asker.ask(target.birth.node, {}, deadlineMs);
+        target.silent = reply === undefined ? `it has not answered within ${Math.ceil(deadlineMs)} ms` : undefined;
+        return reply === undefined ? null : Math.round(clock.monotonicMs() - sentMs);
+      } catch {
+        // Without a connection nobody can be asked, which is what the node's state says then.
+        return null;
       }
     },
     refused: (reply) => undone.has(reply),

@@ -11,7 +11,7 @@ import type { Caller, Figures, Permits, Reply, Request, Service } from "../contr
 
 const count = z.int().min(0);
 
-/** What one node asks another for over the broker: to be given a device, or, under such a claim, to have a function called. */
+/** What one node asks another for over the broker: to be given a device, or, under such a claim, to have a function called; with neither, whether it answers. */
 const askSchema = z.strictObject({
   /** `boot.number`: of one start of the controller, rising with everything it asks. */
   id: z.string().regex(/^[A-Za-z0-9]{1,32}\.\d{1,15}$/),
@@ -30,6 +30,8 @@ export type Ask = z.output<typeof askSchema>;
 
 /** What an order without a token is given: it is none. Functions that only read do not look at it. */
 const NO_TOKEN = "none";
+
+const PONG: Reply = { kind: "status", text: "PONG" };
 
 export interface OrdersOptions {
   readonly broker: Broker;
@@ -95,6 +97,8 @@ export function serveOrders({ broker, topics, self, options, permits, devices }:
   }
 
   function carryOut(ask: Ask): Reply | Promise<Reply> {
+    // Nothing is done, and nobody needs a permit to be told so.
+    if (ask.claim === undefined && ask.call === undefined) return PONG;
     try {
       return devices.handle(requestOf(ask), known(ask.controller).caller);
     } catch (thrown) {
@@ -123,7 +127,7 @@ export function serveOrders({ broker, topics, self, options, permits, devices }:
   };
 }
 
-function requestOf({ claim, call, args = [], leaseMs, deadlineMs, priority, seq, token = NO_TOKEN }: Ask): Request {
+function requestOf({ claim, call = "", args = [], leaseMs, deadlineMs, priority, seq, token = NO_TOKEN }: Ask): Request {
   const words: string[] = [];
   const option = (name: string, value: number | undefined): void => {
     if (value !== undefined) words.push(name, String(value));
@@ -131,7 +135,6 @@ function requestOf({ claim, call, args = [], leaseMs, deadlineMs, priority, seq,
   option("LEASE", leaseMs);
   option("PRIORITY", priority);
   if (claim !== undefined) return { verb: "CLAIM", args: [...words, bytesOf(claim)] };
-  if (call === undefined) throw new AgentError("ARGUMENT", "neither claim nor call is there; one of them is expected");
   option("DEADLINE", deadlineMs);
   option("SEQ", seq);
   return { verb: "CLONE", args: [...words, "TOKEN", bytesOf(token), bytesOf(call), ...args.map(bytesOf)] };

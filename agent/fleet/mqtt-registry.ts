@@ -10,6 +10,8 @@ import type { Figures } from "../contract/request.ts";
 /** A node that the broker knows of. */
 export interface FoundNode {
   readonly birth: KnownBirth;
+  /** When it was last heard of, monotonic. */
+  readonly heardMs: number;
   asked: number;
   failed: number;
   inFlight: number;
@@ -22,6 +24,8 @@ export interface FoundState {
   readonly health: Health;
   readonly reason: string | undefined;
   readonly usable: boolean;
+  /** Whether it is not known to have gone. */
+  readonly online: boolean;
 }
 
 /** The nodes whose births the broker keeps: bounded, each as old as its last word. */
@@ -49,7 +53,7 @@ interface Entry extends FoundNode {
   heardMs: number;
 }
 
-const UP: FoundState = { health: "up", reason: undefined, usable: true };
+const UP: FoundState = { health: "up", reason: undefined, usable: true, online: true };
 
 export function createFoundNodes({ broker, topics, self, options, clock, log }: FoundNodesOptions): FoundNodes {
   const entries = new Map<string, Entry>();
@@ -74,11 +78,13 @@ export function createFoundNodes({ broker, topics, self, options, clock, log }: 
   function state(node: FoundNode): FoundState {
     const entry = node as Entry;
     const { node: name } = entry.birth;
-    if (!broker.connected) return { health: "down", reason: "this node has no connection to the broker", usable: false };
-    if (offline.has(name)) return { health: "down", reason: "it is offline", usable: false };
+    const online = !offline.has(name);
+    if (!broker.connected) return { health: "down", reason: "this node has no connection to the broker", usable: false, online };
+    if (!online) return { health: "down", reason: "it is offline", usable: false, online };
     const ageMs = clock.monotonicMs() - entry.heardMs;
-    if (ageMs > options.expireMs) return { health: "down", reason: `not heard of for ${Math.round(ageMs / 1000)} s`, usable: false };
-    return entry.silent === undefined ? UP : { health: "down", reason: entry.silent, usable: true };
+    if (ageMs > options.expireMs)
+      return { health: "down", reason: `not heard of for ${Math.round(ageMs / 1000)} s`, usable: false, online };
+    return entry.silent === undefined ? UP : { health: "down", reason: entry.silent, usable: true, online };
   }
 
   function onBirth({ topic, payload, retained }: BrokerMessage): void {

@@ -7,7 +7,7 @@ import { serveOrders } from "./mqtt-orders.ts";
 import { createFoundNodes } from "./mqtt-registry.ts";
 import { createFleetTopics } from "./mqtt-topics.ts";
 import type { FoundNode } from "./mqtt-registry.ts";
-import type { OtherNodes } from "./nodes.ts";
+import type { FoundReport, OtherNodes } from "./nodes.ts";
 import type { BrokerFleetOptions } from "./options.ts";
 import type { Broker } from "../contract/broker.ts";
 import type { Clock } from "../contract/clock.ts";
@@ -45,6 +45,29 @@ export function openBrokerFleet(setup: BrokerFleetSetup): OtherNodes {
 
   const loadOf = ({ birth, inFlight }: FoundNode): number => birth.load + inFlight;
 
+  function report(node: FoundNode, answeredMs?: number | null): FoundReport {
+    const { health, reason = null, online } = found.state(node);
+    const { birth, heardMs, asked, failed } = node;
+    const { version, since } = birth;
+    const address = ["mqtt", ...birth.addresses].join(" ");
+    const heardS = Math.max(0, Math.round((clock.monotonicMs() - heardMs) / 1000));
+    return {
+      ...{ node: birth.node, address, health, reason, load: loadOf(node), abilities: birth.abilities, asked, failed },
+      broker: { version, since, heardS, online, ...(answeredMs !== undefined && { answeredMs }) },
+    };
+  }
+
+  /** Half of what may be open at once is left to those who have something to do. */
+  async function askAll(nodes: readonly FoundNode[], deadlineMs: number): Promise<ReadonlyMap<FoundNode, number | null>> {
+    const answers = new Map<FoundNode, number | null>();
+    const atOnce = Math.max(1, Math.floor(options.maxOpen / 2));
+    for (let at = 0; at < nodes.length; at += atOnce) {
+      const some = nodes.slice(at, at + atOnce);
+      await Promise.all(some.map(async (node) => answers.set(node, await controller.answersIn(node, deadlineMs))));
+    }
+    return answers;
+  }
+
   return {
     names: () => found.all().map(({ birth }) => birth.node),
     candidates: (fn) =>
@@ -56,13 +79,11 @@ export function openBrokerFleet(setup: BrokerFleetSetup): OtherNodes {
       }),
     ask: (node, request, deadlineMs) => controller.ask(node, request, deadlineMs),
     refused: (reply) => controller.refused(reply),
-    states: () =>
-      found.all().map((node) => {
-        const { health, reason = null } = found.state(node);
-        const { birth, asked, failed } = node;
-        const address = ["mqtt", ...birth.addresses].join(" ");
-        return { ...{ node: birth.node, address, health, reason }, ...{ load: loadOf(node), abilities: birth.abilities, asked, failed } };
-      }),
+    states: () => found.all().map((node) => report(node)),
+    async survey(deadlineMs) {
+      const answers = await askAll(found.all(), deadlineMs);
+      return found.all().map((node) => report(node, answers.get(node)));
+    },
     figures: () => ({ ...found.figures(), ...orders.figures(), ...prefixed(asker.figures()), announced: announcer.announced }),
     close() {
       announcer.close();

@@ -2,7 +2,7 @@ import { AgentError, toAgentError } from "../contract/errors.ts";
 import { errorReply, valueReply } from "../contract/request.ts";
 import type { Caller, Service, VerbDoc } from "../contract/request.ts";
 import type { Value } from "../contract/value.ts";
-import type { NodeReport, OpenFleet } from "./nodes.ts";
+import type { BrokerReport, NodeReport, OpenFleet } from "./nodes.ts";
 
 const VERBS: readonly VerbDoc[] = [
   { verb: "NODES", usage: "[KNOWN]", summary: "every node with health, load and devices, asked now; KNOWN: what is known without asking" },
@@ -26,10 +26,14 @@ export function createNodesService(fleet: Pick<OpenFleet, "known" | "survey">): 
   };
 }
 
+function seenBroker({ answeredMs, ...rest }: BrokerReport): Value {
+  return { ...rest, ...(answeredMs !== undefined && { answeredMs }) };
+}
+
 /** Devices of which the caller may use nothing are not shown, as DEVICES does it. */
-function seenBy({ permits }: Caller, { abilities, ...report }: NodeReport): Value {
+function seenBy({ permits }: Caller, { abilities, broker, ...report }: NodeReport): Value {
   const functions = [...(abilities?.functions.keys() ?? [])];
   const sees = (id: string) => functions.some((name) => name.startsWith(`${id}.`) && permits?.allows("function", name));
   const devices = (abilities?.devices ?? []).filter(({ id }) => permits === undefined || sees(id));
-  return { ...report, devices: devices.map((device) => ({ ...device })) };
+  return { ...report, ...(broker !== undefined && { broker: seenBroker(broker) }), devices: devices.map((device) => ({ ...device })) };
 }

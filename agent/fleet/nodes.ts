@@ -41,7 +41,9 @@ export interface OtherNodes {
   /** As `Fleet.ask`; carries CLONE only. */
   ask(node: string, request: Request, deadlineMs: number): Promise<Reply>;
   refused(reply: Reply): boolean;
-  states(): readonly Omit<NodeReport, "self" | "weight">[];
+  states(): readonly FoundReport[];
+  /** The same after all were asked whether they answer; each has `deadlineMs` for it. Never rejects. */
+  survey(deadlineMs: number): Promise<readonly FoundReport[]>;
   figures(): Figures;
   close(): void;
 }
@@ -60,13 +62,31 @@ export interface NodeReport {
   readonly weight: number;
   readonly asked: number;
   readonly failed: number;
+  /** Of a node that is found through the broker. */
+  readonly broker?: BrokerReport | undefined;
+}
+
+/** A node that is known without an address. */
+export type FoundReport = Omit<NodeReport, "self" | "weight">;
+
+/** What is known of a node through the broker. */
+export interface BrokerReport {
+  readonly version: string;
+  /** When it was started by its own clock, milliseconds since 1970. */
+  readonly since: number;
+  /** How long ago it has announced itself, seconds. */
+  readonly heardS: number;
+  /** False when the broker, or the node itself, said that it has gone. */
+  readonly online: boolean;
+  /** How long it took to answer just now, milliseconds; null: it did not answer; absent: it was not asked. */
+  readonly answeredMs?: number | null | undefined;
 }
 
 export interface OpenFleet extends Fleet {
   figures(): Figures;
   /** Every node with what is known of it now. */
   known(): readonly NodeReport[];
-  /** The same after all were asked, those that are down too; takes up to `deadlineMs`. */
+  /** The same after all were asked, those that are down too; takes up to `deadlineMs`, and twice that with as many nodes at the broker as may be asked at once. */
   survey(): Promise<readonly NodeReport[]>;
   close(): void;
 }
@@ -199,15 +219,15 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
   }
 
   /** Found, and not configured. */
-  function found(): readonly Omit<NodeReport, "self" | "weight">[] {
-    return others?.states().filter(({ node }) => !nodes.has(node)) ?? [];
+  function found(states: readonly FoundReport[]): readonly FoundReport[] {
+    return states.filter(({ node }) => !nodes.has(node));
   }
 
   function report(name: string, more: Omit<NodeReport, "node" | "self" | "weight">): NodeReport {
     return { node: name, self: name === self, weight: weights.get(name) ?? 1, ...more };
   }
 
-  function known(): readonly NodeReport[] {
+  function known(states: readonly FoundReport[] = others?.states() ?? []): readonly NodeReport[] {
     const here = report(self, { address: "", health: "up", reason: null, load: load(), abilities: own.abilities, asked: 0, failed: 0 });
     return [
       here,
@@ -216,7 +236,7 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
         const { address, abilities } = node;
         return report(node.name, { address, health, reason, load: there, abilities, asked, failed });
       }),
-      ...found().map(({ node, ...more }) => report(node, more)),
+      ...found(states).map(({ node, ...more }) => report(node, more)),
     ];
   }
 
@@ -246,10 +266,11 @@ export async function openFleet(setup: OpenFleetOptions): Promise<OpenFleet> {
         ...others?.figures(),
       };
     },
-    known,
+    known: () => known(),
     async survey() {
+      const asked = others?.survey(options.deadlineMs);
       await Promise.all([ownAbilities(), ...[...nodes.values()].map((node) => node.probe())]);
-      return known();
+      return known(await asked);
     },
     close() {
       others?.close();

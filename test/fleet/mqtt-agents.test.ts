@@ -1,6 +1,8 @@
 // Whole agents that know each other through a real broker only.
 import t from "tap";
 
+import { createFakeIo } from "../helpers/fake-io.ts";
+import { nodesCommand } from "../../agent/cli/nodes.ts";
 import { eventually, startAgent, type RunningAgent } from "../helpers/start-agent.ts";
 import { startMosquitto } from "../helpers/mosquitto.ts";
 
@@ -24,6 +26,13 @@ async function startAgents(t: Teardown, url: string): Promise<Readonly<Record<"g
   return { garage, shed, attic };
 }
 
+/** What the command prints. */
+async function virgoNodes({ stateFolder }: RunningAgent, known = false): Promise<string> {
+  const io = createFakeIo();
+  await nodesCommand({ state: stateFolder, known }, io);
+  return io.printed.out;
+}
+
 const knows = async (agent: RunningAgent, ...texts: readonly string[]) => {
   const nodes = await agent.ask("NODES KNOWN");
   return texts.every((text) => nodes.includes(text));
@@ -45,8 +54,14 @@ t.test("agents find each other through a broker, and clone to each other by name
   t.match(await garage.ask("CLONE NODE ANY pump.on"), /^-UNKNOWN/);
   t.match(await garage.ask("INFO fleet"), /broker_up:2/);
 
+  const nodes = await virgoNodes(garage);
+  t.match(nodes, /^NODE +ADDRESS +HEALTH +LOAD +VERSION +HEARD +ANSWERS +ASKED +FAILED +DEVICES\n/);
+  t.match(nodes, /\nshed +mqtt +up +[\d.]+ +0\.0\.0-test +\d+ s ago +in \d+ ms +\d+ +0 +lamp fan\n/);
+  t.match(await virgoNodes(garage, true), /\nattic +mqtt +up +[\d.]+ +0\.0\.0-test +\d+ s ago +\d+ +\d+ +lamp\n/, "nobody was asked");
+
   await shed.agent.stop();
   await eventually(() => knows(garage, "it is offline"));
+  t.match(await virgoNodes(garage), /\nshed +mqtt +down: it is offline +[\d.]+ +0\.0\.0-test +\d+ s ago, offline +no +/);
   t.match(await garage.ask("CLONE NODE shed fan.on"), /^-NOT_READY node shed is not reached over the broker: it is offline/);
   for (let i = 0; i < 5; i++) t.equal(await garage.ask("CLONE NODE ANY lamp.on"), ":1\r\n");
 

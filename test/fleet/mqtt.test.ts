@@ -159,6 +159,49 @@ t.test("a node is chosen while it is online and renews itself, and by its last w
   fleet.close();
 });
 
+t.test("found nodes are asked whether they answer, and those that do not are told apart", async (t) => {
+  const { clock, broker, birth, status, answer, sent, names, fleet } = rig();
+  broker.connect();
+  birth("shed", { version: "1.2.0", since: 5, load: 0.5 });
+  birth("attic", {}, true);
+  birth("barn");
+  status("barn", "offline");
+  await clock.advance(2000);
+  const surveyed = fleet.survey(500);
+  await settled();
+  const [asked] = sent("virgo/shed/fleet/clone");
+  t.strictSame(Object.keys(asked ?? {}), ["id", "controller"], "nothing is to be done");
+  await clock.advance(30);
+  answer(asked?.id, { status: "ok", data: "PONG" });
+  await clock.advance(470);
+  const reports = await surveyed;
+  t.match(reports, [
+    { node: "shed", health: "up", load: 0.5, broker: { version: "1.2.0", since: 5, heardS: 3, online: true, answeredMs: 30 } },
+    { node: "attic", health: "down", reason: "it has not answered within 500 ms", broker: { online: true, answeredMs: null } },
+    { node: "barn", health: "down", reason: "it is offline", broker: { online: false, answeredMs: null } },
+  ]);
+  t.strictSame(names(), ["shed", "(attic)"], "who does not answer is asked last");
+  t.notOk("answeredMs" in (fleet.states()[0]?.broker ?? {}), "nobody was asked for that");
+  broker.lose("gone");
+  t.match(await fleet.survey(500), [{ node: "shed", reason: "this node has no connection to the broker", broker: { answeredMs: null } }]);
+  fleet.close();
+});
+
+t.test("a survey of many nodes leaves room for orders", async (t) => {
+  const { clock, broker, birth, sent, fleet } = rig({ maxOpen: 4 });
+  broker.connect();
+  for (let i = 0; i < 5; i++) birth(`n${i}`);
+  const surveyed = fleet.survey(100);
+  await settled();
+  const askedNow = () => [0, 1, 2, 3, 4].filter((i) => sent(`virgo/n${i}/fleet/clone`).length > 0);
+  t.strictSame(askedNow(), [0, 1]);
+  await clock.advance(100);
+  t.strictSame(askedNow(), [0, 1, 2, 3]);
+  await clock.advance(200);
+  t.equal((await surveyed).length, 5);
+  fleet.close();
+});
+
 t.test("thousands of births are bounded: those that cannot be used make room, the rest is left out and counted", (t) => {
   const { broker, birth, status, names, fleet, log } = rig({ maxNodes: 100, maxBirthBytes: 512 });
   broker.connect();
@@ -335,7 +378,7 @@ t.test("orders of others are done once, in their order, as theirs, and answered"
   await settled();
   t.strictSame(answers().slice(3), [
     { id: "b.2", status: "error", code: "STALE", error: "lamp: too late" },
-    { id: "b.3", status: "error", code: "ARGUMENT", error: "neither claim nor call is there; one of them is expected" },
+    { id: "b.3", status: "ok", data: "PONG" },
   ]);
   fleet.close();
   t.equal(own.asked[0]?.caller.signal.aborted, true);
