@@ -37,6 +37,11 @@ export const EXPANDERS = { pca9534: 0x20, mcp23008: 0x21, pcf8574: 0x22 } as con
 const STREAM_MS = 50;
 
 export interface Rig {
+  readonly world: SimWorld;
+  /** Milliseconds of the machine's clock. */
+  nowMs(): number;
+  /** Streams a variable into the process that runs. */
+  setVariable(name: string, value: VariableValue): void;
   /** Opens the devices in a new process: as the agent does it when it starts, or after it made them safe because the process before was lost. */
   start(after?: SafeReport): Promise<void>;
   /** These commands 20 times a second for so long; what the last round answered. */
@@ -105,6 +110,9 @@ export function createRig(devices: Devices, pulledUp: readonly string[]): Rig {
   }
 
   return {
+    world,
+    nowMs: () => clock.monotonicMs(),
+    setVariable: (name, value) => said?.set(name, value, "test"),
     async start(after) {
       const process = machine.startProcess();
       const variables = newVariables(process);
