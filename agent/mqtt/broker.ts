@@ -42,6 +42,10 @@ const GOODBYE_MS = 1000;
 /** Topic and properties beside the payload, at least. */
 const BYTES_BESIDE = 64;
 
+/** Two clients of one name throw each other off the broker (MQTT 5, section 3.1.4), each as soon as it has tried again. */
+const BRIEF_CONNECTIONS = 3;
+const BRIEF_MS = 30_000;
+
 /**
  * One broker at a time out of `url` and `fallbackUrls`. Connects again after every loss, with pauses that double up to `retryMaxMs` once all were tried, each between half
  * of it and all; a connection that lasted `retryMaxMs` starts them anew. Says `online` on `<base>/<node>/status`, retained, with each connection, and has the broker say
@@ -66,6 +70,8 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
   /** Subscribed again, and said to be online. */
   let ready = false;
   let openedMs = 0;
+  /** Connections in a row that the broker ended soon after it had taken them. */
+  let brief = 0;
   let at = 0;
   let pauseMs = retryMinMs;
   let cancelRetry: Cancel | undefined;
@@ -135,7 +141,8 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
 
   /** The opened connection has ended. */
   function lose(url: string, why: string, byBroker: boolean): void {
-    const reason = late ?? why;
+    brief = byBroker && late === undefined && clock.monotonicMs() - openedMs < BRIEF_MS ? brief + 1 : 0;
+    const reason = (late ?? why) + (brief >= BRIEF_CONNECTIONS ? `; is another client called ${clientId}? One name is connected once` : "");
     const tooLarge = size.lost(byBroker && late === undefined && closing === undefined);
     late = undefined;
     const wasReady = ready;

@@ -214,6 +214,17 @@ t.test("a broker that is not there is asked again, with growing pauses, until cl
   t.equal(broker.figures()["attempts"], attempts);
 });
 
+t.test("two nodes of one name are told what they do to each other", async (t) => {
+  const server = await mosquitto(t);
+  const [first, second] = [brokerOf(t, "n1", { url: server.url }), brokerOf(t, "n1", { url: server.url })];
+  first.broker.start();
+  await eventually(() => first.broker.connected);
+  second.broker.start();
+  for (const { log } of [first, second]) {
+    await eventually(() => log.lines.some((line) => line.includes("is another client called virgo-n1? One name is connected once")));
+  }
+});
+
 t.test("a user who may not connect is told so", async (t) => {
   const server = await mosquitto(t, ["allow_anonymous false"]);
   const { broker } = brokerOf(t, "n1", { url: server.url });
