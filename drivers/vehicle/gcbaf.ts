@@ -2,13 +2,13 @@ import { z } from "zod";
 
 import { AgentError } from "../../agent/contract/errors.ts";
 import { canClaims } from "./can-frames.ts";
+import { createVehicle } from "./device.ts";
 import { createGcbafControl, type GcbafControl, type GcbafState } from "./gcbaf-control.ts";
 import { defineDriver, defineFunction, MOTION_LEASE } from "../../agent/contract/device.ts";
 import { gcbafOptionsSchema, gearSchema, type GcbafOptions } from "./gcbaf-options.ts";
 import { isPending } from "../../agent/contract/value.ts";
 import { openAll } from "./outputs.ts";
 import { openGcbafPorts, type GcbafPorts } from "./gcbaf-ports.ts";
-import { PERIOD_MS, createPublisher } from "./publisher.ts";
 import { pwmClaims } from "./channels.ts";
 import type { Device, DeviceContext, DeviceFunction } from "../../agent/contract/device.ts";
 import type { Eventually, Value } from "../../agent/contract/value.ts";
@@ -57,28 +57,12 @@ export const gcbafDriver = defineDriver({
 
 function createGcbaf(context: DeviceContext, options: GcbafOptions, ports: GcbafPorts): Device {
   const control = createGcbafControl(context, options, ports);
-  const publisher = createPublisher(context);
-
-  function show(nowMs: number, now: boolean): void {
-    publisher.show(published(control.state(), options), nowMs, now);
-  }
-
-  show(context.clock.monotonicMs(), true);
-  const cancel = context.every(PERIOD_MS, (nowMs, missed) => {
-    try {
-      control.tick(nowMs, missed);
-    } finally {
-      show(nowMs, false);
-    }
-  });
-  return {
+  return createVehicle(context, {
+    control,
+    published: () => published(control.state(), options),
     functions: functionsOf(context, options, control),
-    failsafe: (to) => control.failsafe(to),
-    close() {
-      cancel();
-      return ports.close();
-    },
-  };
+    ports,
+  });
 }
 
 /** What is published: at once when a word changes, ten times a second when a number does. */

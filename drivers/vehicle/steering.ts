@@ -4,9 +4,9 @@ import { openAnalog, pwmClaims, signalChannel } from "./channels.ts";
 import { canClaims, openFrames } from "./can-frames.ts";
 import { createOutput, openAll, runAll } from "./outputs.ts";
 import { createSteeringControl, type SteeringControl, type SteeringPort, type SteeringState } from "./steering-control.ts";
+import { createVehicle } from "./device.ts";
 import { defineDriver, defineFunction, MOTION_LEASE } from "../../agent/contract/device.ts";
 import { isPending } from "../../agent/contract/value.ts";
-import { PERIOD_MS, createPublisher } from "./publisher.ts";
 import { steeringOptionsSchema, type SteeringOptions } from "./steering-options.ts";
 import type { Device, DeviceContext, DeviceFunction } from "../../agent/contract/device.ts";
 
@@ -67,28 +67,12 @@ function openPort(context: DeviceContext, options: SteeringOptions): Promise<Ste
 
 function createSteering(context: DeviceContext, options: SteeringOptions, port: SteeringPort): Device {
   const control = createSteeringControl(context, options, port);
-  const publisher = createPublisher(context);
-
-  function show(nowMs: number, now: boolean): void {
-    publisher.show(published(control.state()), nowMs, now);
-  }
-
-  show(context.clock.monotonicMs(), true);
-  const cancel = context.every(PERIOD_MS, (nowMs, missed) => {
-    try {
-      control.tick(nowMs, missed);
-    } finally {
-      show(nowMs, false);
-    }
-  });
-  return {
+  return createVehicle(context, {
+    control,
+    published: () => published(control.state()),
     functions: functionsOf(control),
-    failsafe: (to) => control.failsafe(to),
-    close() {
-      cancel();
-      return port.close();
-    },
-  };
+    ports: port,
+  });
 }
 
 function published({ phase, reason, angleDeg, limitedBy, overruns }: SteeringState) {
