@@ -14,3 +14,12 @@ export function asJson(_name: string, value: unknown): unknown {
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   return value instanceof Uint8Array ? Buffer.from(value).toString("utf8") : value;
 }
+
+/** 64-bit integers and bytes have no JSON of their own: both become text. */
+export function plainOf(value: Value): unknown {
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("utf8");
+  if (Array.isArray(value)) return value.map((part: Value) => plainOf(part));
+  return Object.fromEntries(Object.entries(value).map(([name, part]: [string, Value]) => [name, plainOf(part)]));
+}

@@ -3,6 +3,8 @@ import { open, readdir, readFile, rename, rm, type FileHandle } from "node:fs/pr
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 
+import { syncFolder } from "./sync-folder.ts";
+
 /** Bytes of a segment's head: magic, version, sequence number, nothing. */
 export const HEAD_BYTES = 32;
 
@@ -156,14 +158,5 @@ export async function wipe(segment: Segment, bytes: number): Promise<void> {
   for (let done = 0; done < bytes;) {
     const { bytesWritten } = await segment.file.write(ZEROS, 0, Math.min(ZEROS.length, bytes - done), segment.position + done);
     done += bytesWritten;
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

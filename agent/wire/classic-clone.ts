@@ -1,7 +1,7 @@
 import { AgentError } from "../contract/errors.ts";
 import { bytesOf, textOf } from "../contract/request.ts";
+import { plainOf, type Value } from "../contract/value.ts";
 import type { ByteString, Reply, Request } from "../contract/request.ts";
-import type { Value } from "../contract/value.ts";
 import type { ClassicGrammar } from "./classic.ts";
 
 /** What virgo_clone has always answered, whatever came of the request: 125 bytes, the line feed included. */
@@ -129,14 +129,5 @@ function oneLine(text: string): string {
 }
 
 function jsonOf(value: Value): string {
-  return JSON.stringify(plain(value));
-}
-
-/** 64-bit integers and bytes have no JSON of their own: both become text. */
-function plain(value: Value): unknown {
-  if (typeof value === "bigint") return value.toString();
-  if (typeof value !== "object" || value === null) return value;
-  if (value instanceof Uint8Array) return Buffer.from(value).toString("utf8");
-  if (Array.isArray(value)) return value.map((part: Value) => plain(part));
-  return Object.fromEntries(Object.entries(value).map(([name, part]: [string, Value]) => [name, plain(part)]));
+  return JSON.stringify(plainOf(value));
 }

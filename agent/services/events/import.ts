@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import { AgentError, messageOf } from "../../contract/errors.ts";
@@ -7,6 +7,7 @@ import type { Clock } from "../../contract/clock.ts";
 import type { Log } from "../../contract/log.ts";
 import { readEdgesFile, readVerticesFile } from "./file-reader.ts";
 import { openLedger, type Done } from "./ledger.ts";
+import { syncFolder } from "../../store/sync-folder.ts";
 import type { EventsOptions } from "./options.ts";
 
 /** The files that readers of the original know, in the service's folder. */
@@ -133,13 +134,4 @@ async function sizeOf(path: string): Promise<number> {
 
 async function contentOf(path: string): Promise<string> {
   return (await sizeOf(path)) < 0 ? "" : readFile(path, "latin1");
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

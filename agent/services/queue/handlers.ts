@@ -1,9 +1,9 @@
 import { AgentError, messageOf, toAgentError } from "../../contract/errors.ts";
 import { bytesOf, PRIORITY, textOf, type ByteString, type Caller, type Figures, type Reply, type Service } from "../../contract/request.ts";
+import { plainOf } from "../../contract/value.ts";
 import type { Cancel } from "../../contract/clock.ts";
 import type { Journal } from "../../contract/journal.ts";
 import type { Log } from "../../contract/log.ts";
-import type { Value } from "../../contract/value.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Message } from "./message.ts";
 import type { QueueHandlerOptions, QueueOptions } from "./options.ts";
@@ -170,16 +170,7 @@ function valueOf(reply: Reply): ByteString {
   if (reply.kind === "status") return bytesOf(reply.text);
   const { value } = reply;
   if (value instanceof Uint8Array) return Buffer.from(value).toString("latin1");
-  return bytesOf(typeof value === "string" ? value : JSON.stringify(plain(value)));
-}
-
-/** 64-bit integers and bytes have no JSON of their own: both become text. */
-function plain(value: Value): unknown {
-  if (typeof value === "bigint") return value.toString();
-  if (typeof value !== "object" || value === null) return value;
-  if (value instanceof Uint8Array) return Buffer.from(value).toString("utf8");
-  if (Array.isArray(value)) return value.map((part: Value) => plain(part));
-  return Object.fromEntries(Object.entries(value).map(([name, part]: [string, Value]) => [name, plain(part)]));
+  return bytesOf(typeof value === "string" ? value : JSON.stringify(plainOf(value)));
 }
 
 /** The payload as one argument of a program. Throws ARGUMENT when it cannot be one, or when a program would take it for an option. */

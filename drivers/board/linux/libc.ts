@@ -1,6 +1,7 @@
 import { getSystemErrorMap } from "node:util";
 
-import { AgentError, messageOf } from "../../../agent/contract/errors.ts";
+import { AgentError } from "../../../agent/contract/errors.ts";
+import { loadKoffi } from "./koffi.ts";
 
 /** The system calls Node has no function for. They throw IO with the system's word for it. */
 export interface Libc {
@@ -58,18 +59,7 @@ export const EPOLL_EVENT = process.arch === "x64" || process.arch === "ia32" ? {
 
 /** Loads the package koffi and binds the functions. Rejects NOT_READY naming the package when it is missing or does not run here. */
 export async function loadLibc(): Promise<Libc> {
-  const koffi = await import("koffi").then(
-    (module) => module.default,
-    (thrown: unknown) => {
-      throw new AgentError(
-        "NOT_READY",
-        `package koffi does not load on linux-${process.arch} (${messageOf(thrown)}); run: npm install koffi`,
-        { cause: thrown },
-      );
-    },
-  );
-  // The running program itself: Node is linked to the C library, whichever that is.
-  const library = koffi.load(null);
+  const { koffi, library } = await loadKoffi();
   const ioctlFunction = library.func("int ioctl(int fd, unsigned long request, void *structure)");
   const ioctl: (fd: number, request: number, structure: Buffer) => number = ioctlFunction;
   const ioctlNumber: (fd: number, request: number, value: number) => number = library.func(

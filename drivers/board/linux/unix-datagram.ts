@@ -1,6 +1,7 @@
 import { closeSync } from "node:fs";
 
-import { AgentError, messageOf } from "../../../agent/contract/errors.ts";
+import { AgentError } from "../../../agent/contract/errors.ts";
+import { loadKoffi } from "./koffi.ts";
 import { errnoName, errnoText } from "./libc.ts";
 
 /** Sends datagrams to one UNIX address; Node has no sockets of this kind. */
@@ -43,19 +44,8 @@ function endianOffset(): number {
 
 /** Rejects NOT_READY without the package koffi, ARGUMENT for what is no address, IO when there is no descriptor. */
 export async function openUnixDatagram(address: string): Promise<UnixDatagram> {
-  const koffi = await import("koffi").then(
-    (module) => module.default,
-    (thrown: unknown) => {
-      throw new AgentError(
-        "NOT_READY",
-        `package koffi does not load on linux-${process.arch} (${messageOf(thrown)}); run: npm install koffi`,
-        { cause: thrown },
-      );
-    },
-  );
+  const { koffi, library } = await loadKoffi();
   const to = encodeUnixAddress(address);
-  // The running program itself: Node is linked to the C library, whichever that is.
-  const library = koffi.load(null);
   const socket: (domain: number, type: number, protocol: number) => number = library.func("int socket(int domain, int type, int protocol)");
   const sendto: (fd: number, bytes: Buffer, size: number, flags: number, to: Buffer, toSize: number) => number = library.func(
     "long sendto(int fd, const void *bytes, size_t size, int flags, const void *to, unsigned int toSize)",
