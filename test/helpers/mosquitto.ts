@@ -4,6 +4,8 @@ import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { endChild } from "./end-child.ts";
+
 /** A real broker, Debian's mosquitto, on its own port, in its own folder. */
 export interface Mosquitto {
   readonly port: number;
@@ -56,13 +58,7 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   async function stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     const running = child;
     child = undefined;
-    if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
-    await new Promise<void>((resolve) => {
-      running.once("exit", () => {
-        resolve();
-      });
-      running.kill(signal);
-    });
+    await endChild(running, signal);
   }
 
   await start();

@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 
+import { endChild } from "./end-child.ts";
+
 /** One nats-server of a cluster that speaks MQTT 3.1.1: a real broker of Debian, several of which are one. */
 export interface NatsNode {
   readonly name: string;
@@ -68,13 +70,7 @@ export function createNatsNode(options: NatsNodeOptions): NatsNode {
     async stop(signal = "SIGTERM") {
       const running = child;
       child = undefined;
-      if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
-      await new Promise<void>((resolve) => {
-        running.once("exit", () => {
-          resolve();
-        });
-        running.kill(signal);
-      });
+      await endChild(running, signal);
     },
   };
 }

@@ -2,18 +2,11 @@ import t from "tap";
 
 import { AgentError } from "../../agent/contract/errors.ts";
 import { hang, refusal, rig } from "./supervisor-rig.ts";
-import type { Value } from "../../agent/contract/value.ts";
 
 t.test("a slow call holds its lease while it runs; later calls wait for it in order", async (t) => {
   const { clock, device } = rig();
   const pan = device("pan");
-  let finish: (value: Value) => void = () => undefined;
-  pan.answers(
-    () =>
-      new Promise<Value>((resolve) => {
-        finish = resolve;
-      }),
-  );
+  const finish = pan.waits();
   const first = pan.move({ caller: "a" });
   t.equal(pan.slot.current.holder, "a");
   const second = pan.move({ caller: "b" });
@@ -60,13 +53,7 @@ t.test("a call that ends while the device is still going safe does not let other
         }),
     },
   );
-  let finish: (value: Value) => void = () => undefined;
-  pan.answers(
-    () =>
-      new Promise<Value>((resolve) => {
-        finish = resolve;
-      }),
-  );
+  const finish = pan.waits();
   void pan.move();
   const stopped = supervisor.eStop("bench");
   supervisor.clearEStop("bench");
@@ -108,13 +95,7 @@ t.test("calls that have waited make room for others", async (t) => {
   const { clock, device } = rig();
   const pan = device("pan");
   for (let round = 0; round < 3; round++) {
-    let finish: (value: Value) => void = () => undefined;
-    pan.answers(
-      () =>
-        new Promise<Value>((resolve) => {
-          finish = resolve;
-        }),
-    );
+    const finish = pan.waits();
     const first = pan.move();
     pan.answers(() => 1);
     const waiting = Array.from({ length: 40 }, () => pan.move());

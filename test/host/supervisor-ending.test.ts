@@ -8,14 +8,7 @@ import { hang, order, POLICY, refusal, rig } from "./supervisor-rig.ts";
 t.test("stopping does not wait for a call in progress and cannot be cancelled by it", async (t) => {
   const { clock, supervisor, device } = rig();
   const pan = device("pan");
-  pan.answers(
-    () =>
-      new Promise((_, reject) => {
-        pan.signals.at(-1)?.addEventListener("abort", () => {
-          reject(new AgentError("NOT_READY", "stopped"));
-        });
-      }),
-  );
+  pan.givesUp(new AgentError("NOT_READY", "stopped"));
   const reply = pan.move();
   await supervisor.eStop("bench");
   t.same(pan.did, ["call", "failsafe safe"]);
@@ -145,14 +138,7 @@ t.test("a released device goes to its exit state, is closed and forgotten; other
 t.test("a released device that is to hold its state is only closed, and a call in progress told to give up", async (t) => {
   const { supervisor, device } = rig();
   const contactor = device("contactor", { onExit: "hold" });
-  contactor.answers(
-    () =>
-      new Promise((_, reject) => {
-        contactor.signals.at(-1)?.addEventListener("abort", () => {
-          reject(new Error("given up"));
-        });
-      }),
-  );
+  contactor.givesUp(new Error("given up"));
   const reply = contactor.move();
   const waiting = contactor.move({ caller: "b" });
   await supervisor.release(contactor.slot, "bench");

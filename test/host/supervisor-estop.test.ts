@@ -43,14 +43,7 @@ t.test("an e-stop is logged when it is latched and when it is cleared", async (t
 t.test("a call that waits for another is refused by the e-stop that comes meanwhile, whoever asked for it", async (t) => {
   const { clock, supervisor, device } = rig();
   const pan = device("pan");
-  pan.answers(
-    () =>
-      new Promise((_, reject) => {
-        pan.signals.at(-1)?.addEventListener("abort", () => {
-          reject(new AgentError("NOT_READY", "stopped"));
-        });
-      }),
-  );
+  pan.givesUp(new AgentError("NOT_READY", "stopped"));
   const first = pan.move();
   const waiting = [pan.move({ caller: "a" }), pan.move({ caller: "b", priority: 254 })];
   await supervisor.eStop("bench");

@@ -2,7 +2,6 @@ import t from "tap";
 
 import { AgentError } from "../../agent/contract/errors.ts";
 import { refusal, rig } from "./supervisor-rig.ts";
-import type { Value } from "../../agent/contract/value.ts";
 
 t.test("when the front is lost what moves goes safe at once, and everything else at the end of its lease", async (t) => {
   const { clock, journal, log, supervisor, device } = rig();
@@ -68,13 +67,7 @@ t.test("what moves does not hold its state when nobody drives it, whatever it wa
 t.test("losing the front during a call tells it to give up, and calls that waited for it are refused", async (t) => {
   const { clock, supervisor, device } = rig();
   const pan = device("pan", {}, { moves: true });
-  let finish: (value: Value) => void = () => undefined;
-  pan.answers(
-    () =>
-      new Promise<Value>((resolve) => {
-        finish = resolve;
-      }),
-  );
+  const finish = pan.waits();
   const first = pan.move();
   const second = pan.move({ caller: "b" });
   supervisor.loseFront("gone");

@@ -69,6 +69,24 @@ export function rig() {
       answers(next: () => Eventually<Value>) {
         answer = next;
       },
+      /** The next calls last until they are told to give up. */
+      givesUp(error: Error) {
+        answer = () =>
+          new Promise((_, reject) => {
+            signals.at(-1)?.addEventListener("abort", () => {
+              reject(error);
+            });
+          });
+      },
+      /** The next calls last until the test ends the latest of them. */
+      waits() {
+        let finish: (value: Value) => void = () => undefined;
+        answer = () =>
+          new Promise((resolve) => {
+            finish = resolve;
+          });
+        return (value: Value) => finish(value);
+      },
       move: (over: Partial<Order> = {}) => supervisor.actuate(slot, "move", fn, {}, order(over)),
       claim: (over: Partial<Order> = {}) => supervisor.claim(slot, order(over)),
       read: () => supervisor.read(slot, fn, {}),
