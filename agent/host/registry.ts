@@ -299,12 +299,13 @@ export function createRegistry(options: RegistryOptions): Registry {
     }
   }
 
-  /** Closes what the device left open. Never rejects. */
+  /** Closes what the device left open, and says once what that was. Never rejects. */
   async function endScope(id: string, scope: DeviceScope): Promise<void> {
-    if (scopes.get(id) === scope) scopes.delete(id);
+    const isFirst = scopes.get(id) === scope;
+    if (isFirst) scopes.delete(id);
     try {
       const leaked = await within(clock, openMs, `${id}: closing what it left open`, scope.end());
-      if (leaked.length > 0) log.error({ device: id, leaked }, `${id} leaked ${leaked.join(", ")}; closed by force`);
+      if (isFirst && leaked.length > 0) log.error({ device: id, leaked }, `${id} leaked ${leaked.join(", ")}; closed by force`);
     } catch (error) {
       log.error({ device: id }, messageOf(error));
     }
