@@ -54,12 +54,18 @@ async function readSecrets({ passwordFile, ca, certificate, key }: MqttOptions):
       throw new AgentError("IO", `cannot read ${file}, which mqtt.${option} names: ${messageOf(error)}`, { cause: error });
     }
   };
+  // Whatever is none would be left out without a word.
+  const readPem = async (option: string, file: string | undefined, kind: string): Promise<string | undefined> => {
+    const text = await read(option, file);
+    if (text === undefined || new RegExp(`-----BEGIN [A-Z ]*${kind}-----`).test(text)) return text;
+    throw new AgentError("ARGUMENT", `${file ?? ""}, which mqtt.${option} names, holds no ${kind} in PEM`);
+  };
   const password = await read("passwordFile", passwordFile);
   return {
     // An editor ends the file with a line break.
     password: password?.replace(/\r?\n$/, ""),
-    ca: await read("ca", ca),
-    certificate: await read("certificate", certificate),
-    key: await read("key", key),
+    ca: await readPem("ca", ca, "CERTIFICATE"),
+    certificate: await readPem("certificate", certificate, "CERTIFICATE"),
+    key: await readPem("key", key, "PRIVATE KEY"),
   };
 }

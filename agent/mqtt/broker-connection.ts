@@ -1,6 +1,7 @@
 import { Socket } from "node:net";
 
 import { AgentError, messageOf, toAgentError } from "../contract/errors.ts";
+import { codeOf, refusedAs } from "./broker-refusal.ts";
 import type { IClientOptions, IConnackPacket, IPublishPacket, MqttClient } from "mqtt";
 import type { BrokerMessage, PublishOptions } from "../contract/broker.ts";
 import type { MqttOptions } from "./options.ts";
@@ -62,7 +63,7 @@ export async function openConnection(from: ConnectionOptions): Promise<BrokerCon
   // Names of a CommonJS package are found in Node's own import of it, and not in that of the built program; its default is the package in both.
   const { connect } = (await import("mqtt")).default;
   if (signal.aborted) throw new AgentError("IO", `mqtt: ${url}: given up`);
-  const client = connect(url, clientOptions(from));
+  const client = connecting(() => connect(url, clientOptions(from)), url);
   quicken(client);
   let reason = "ended by the broker";
   let endedHere = false;
@@ -99,6 +100,15 @@ export async function openConnection(from: ConnectionOptions): Promise<BrokerCon
   return connectionOf(client, url, options, connack);
 }
 
+/** What is wrong with a certificate or key is thrown at once. */
+function connecting(begin: () => MqttClient, url: string): MqttClient {
+  try {
+    return begin();
+  } catch (error) {
+    throw refusedAs(url, error, messageOf(error));
+  }
+}
+
 function clientOptions({ options, clientId, secrets, will }: ConnectionOptions): IClientOptions {
   const { protocol, keepAliveS, connectMs, user, maxMessageBytes } = options;
   return {
@@ -129,28 +139,8 @@ function quicken({ stream }: MqttClient): void {
   if (stream instanceof Socket) stream.setNoDelay(true);
 }
 
-/** MQTT 3.1.1, section 3.2.2.3, and MQTT 5, section 2.4: the connection was refused for who we are. */
-const NOT_ALLOWED: ReadonlySet<unknown> = new Set([4, 5, 134, 135, 138]);
-/** Likewise, for the version of the protocol. */
-const WRONG_VERSION: ReadonlySet<unknown> = new Set([1, 132]);
-
-function refusedAs(url: string, refused: unknown, reason: string): AgentError {
-  const code = codeOf(refused);
-  if (NOT_ALLOWED.has(code)) {
-    return new AgentError("DENIED", `mqtt: ${url} refuses the connection: ${reason}; look at mqtt.user and mqtt.passwordFile`, {
-      cause: refused,
-    });
-  }
-  const hint = WRONG_VERSION.has(code) ? "; choose another with mqtt.protocol" : "";
-  return new AgentError("IO", `mqtt: ${url}: ${reason}${hint}`, { cause: refused });
-}
-
 /** What the network says of a connection that the other side has ended while we wrote. */
 const PEER_ENDED: ReadonlySet<unknown> = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED"]);
-
-function codeOf(thrown: unknown): unknown {
-  return typeof thrown === "object" && thrown !== null && "code" in thrown ? thrown.code : undefined;
-}
 
 const NO_PROPERTIES: Readonly<Record<string, string>> = Object.freeze({});
 

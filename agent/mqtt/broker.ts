@@ -1,4 +1,4 @@
-import { AgentError, messageOf } from "../contract/errors.ts";
+import { AgentError, messageOf, toAgentError, type ErrorCode } from "../contract/errors.ts";
 import { createBrokerSize, type BrokerSize } from "./broker-size.ts";
 import { openConnection, type BrokerConnection, type BrokerSecrets } from "./broker-connection.ts";
 import { createSubscriptions } from "./broker-subscriptions.ts";
@@ -79,6 +79,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
   let opening: Promise<void> | undefined;
   let reported = false;
   let lastError = "";
+  let lastCode: ErrorCode = "IO";
   /** Why a connection was ended from here. */
   let late: string | undefined;
   let onGone: (() => void) | undefined;
@@ -105,7 +106,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
         signal: giveUp.signal,
       });
     } catch (error) {
-      fail(messageOf(error));
+      fail(messageOf(error), toAgentError(error).code);
       return;
     }
     await welcome(url, opened);
@@ -136,6 +137,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
     sendWaiting();
     if (refused === undefined) return;
     lastError = refused.message;
+    lastCode = refused.code;
     log.warn({ topic: statusTopic }, `${refused.message}; nobody is told that this node is there`);
   }
 
@@ -161,7 +163,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
     rejectAll(url, reason);
     onGone?.();
     if (wasReady) for (const listener of disconnectListeners) tell(() => listener(reason));
-    fail(`mqtt: ${url}: ${reason}`);
+    fail(`mqtt: ${url}: ${reason}`, "IO");
   }
 
   function rejectAll(url: string, reason: string): void {
@@ -177,12 +179,13 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
   }
 
   /** Goes on with the next broker after a pause. */
-  function fail(reason: string): void {
+  function fail(reason: string, code: ErrorCode): void {
     opening = undefined;
     lastError = reason;
+    lastCode = code;
     if (closing !== undefined) return;
     // One line per loss, not one per attempt.
-    if (!reported) log.warn({ broker: urls[at % urls.length] }, `${reason}; trying again until it is there`);
+    if (!reported) log.warn({ broker: urls[at % urls.length], code }, `${reason}; trying again until it is there`);
     reported = true;
     at += 1;
     const delayMs = pauseMs * (0.5 + random() / 2);
@@ -335,7 +338,7 @@ export function createBroker(options: MqttOptions, dependencies: BrokerDependenc
       waiting: inFlight.size + waiting.length,
       topics_too_large: size.topics,
       ...subscriptions.figures(),
-      ...(lastError === "" ? {} : { last_error: lastError }),
+      ...(lastError === "" ? {} : { last_error_code: lastCode, last_error: lastError }),
     }),
     close: () => (closing ??= close()),
   };
