@@ -41,6 +41,10 @@ export function createPtyPort(path: string, onData?: (bytes: Uint8Array) => void
         stdio: ["pipe", "pipe", "inherit"],
       });
       child = own;
+      // It also ends when its terminal is closed.
+      own.once("exit", () => {
+        if (child === own) child = undefined;
+      });
       own.stdin.on("error", () => own.stdin.destroy());
       own.stdout.on("data", (bytes: Buffer) => {
         received.push(bytes);

@@ -3,71 +3,164 @@ import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { createFakeDeviceContext, openDevice } from "../../../test/helpers/fake-device-context.ts";
 import { createLinuxSerial } from "../../../drivers/board/linux/serial.ts";
 import { createPoller } from "../../../drivers/board/linux/poller.ts";
 import { createPtyPort } from "../../../test/helpers/pty-port.ts";
+import { createSimBoard } from "../../../drivers/board/sim/sim-board.ts";
 import { createSystemClock } from "../../../agent/clock.ts";
 import { loadLibc } from "../../../drivers/board/linux/libc.ts";
-import { nmeaGpsDriver } from "../../../drivers/serial/nmea-gps.ts";
-import { nmeaSentence } from "../../../drivers/board/sim/instruments/gps.ts";
+import { openSubject } from "./open-subject.ts";
+import { trial } from "./trial.ts";
+import { FAST_SUBJECTS, type Subject } from "./subjects.ts";
 import type { Board } from "../../../agent/contract/board.ts";
+import type { Clock } from "../../../agent/contract/clock.ts";
+import type { PoweredInstrument } from "../../../drivers/board/sim/serial.ts";
+import type { SerialStream } from "../../../agent/contract/serial.ts";
 
 /** What was found on the kernel's own ports. */
 export interface PtyFindings {
-  readonly cuts: number;
-  /** Cuts after which the receiver's position was not there again. */
-  readonly unrecovered: number;
-  readonly invented: number;
+  cuts: number;
+  /** Cuts after which not everything was there again. */
+  unrecovered: number;
+  invented: number;
+  faults: number;
 }
 
 const LOOK_MS = 5;
-const LOOKS = 1000;
+const LOOKS = 2000;
 
-const TRUE_VALUES = new Set(["x.fix=true", "x.fix=false", "x.latitude=48.1173", `x.longitude=${11 + 31 / 60}`]);
+/** An instrument on a pseudo terminal, with a plug that can be pulled after any byte. */
+interface Cable {
+  /** `cutBytes`: so many get through to whoever has the port open. */
+  plug(cutBytes?: number): Promise<void>;
+  /** As many as were to get through have. */
+  isCut(): boolean;
+  unplug(): Promise<void>;
+}
 
-async function until(condition: () => boolean): Promise<boolean> {
+function createCable(subject: Subject, clock: Clock, path: string, isOpen: () => boolean): Cable {
+  const instrument = subject.instrument();
+  let powered: PoweredInstrument | undefined;
+  let leftBytes = 0;
+  const pty = createPtyPort(path, (bytes) => powered?.receive(bytes));
+
+  function send(bytes: Uint8Array): void {
+    // What nobody has a port open for is lost, as it is with a port of the kernel.
+    if (!isOpen() || leftBytes <= 0) return;
+    const passed = bytes.subarray(0, leftBytes);
+    leftBytes -= passed.length;
+    pty.send(passed);
+  }
+
+  return {
+    async plug(cutBytes = Infinity) {
+      await pty.plug();
+      leftBytes = cutBytes;
+      powered ??= instrument.start({ clock, send });
+    },
+    isCut: () => leftBytes <= 0,
+    async unplug() {
+      powered?.stop();
+      powered = undefined;
+      await pty.unplug();
+    },
+  };
+}
+
+/** Looks until `condition` holds. socat ends when its terminal is closed, which a port does not: it is started again. */
+async function until(cable: Cable, cutBytes: number | undefined, condition: () => boolean): Promise<boolean> {
   for (let look = 0; look < LOOKS; look++) {
     if (condition()) return true;
     await delay(LOOK_MS);
+    if (cutBytes === undefined) await cable.plug();
   }
   return condition();
 }
 
-/**
- * A receiver on a pseudo terminal made by socat, which is ended after each byte of a sentence in turn: the kernel hangs the line up, the path is gone, comes
- * back, and leads to another terminal.
- */
-export async function cutPty(stepBytes: number): Promise<PtyFindings> {
-  const folder = mkdtempSync(join(tmpdir(), "virgo-serial-"));
-  const path = join(folder, "tty");
-  const pty = createPtyPort(path);
-  const libc = await loadLibc();
-  const poller = createPoller(libc);
-  const serial = createLinuxSerial({ clock: createSystemClock(), loadLibc: () => Promise.resolve(libc), poller: () => poller });
-  const context = createFakeDeviceContext({ id: "x" });
-  const board = { ...context.board, openSerial: (owner, name, options) => serial.open(owner, name, options) } satisfies Board;
-  const sentence = Buffer.from(nmeaSentence("GPGLL,4807.038,N,01131.000,E,123519,A,A"), "latin1");
-  const found = { cuts: 0, unrecovered: 0, invented: 0 };
-  await pty.plug();
-  const device = await openDevice(nmeaGpsDriver, { ...context, board }, { path, retryMinMs: 10, retryMaxMs: 20, silentMs: 0 });
+interface Bench {
+  readonly folder: string;
+  readonly clock: Clock;
+  readonly progress: (line: string) => void;
+  openSerial: Board["openSerial"];
+}
+
+async function cutSubject(subject: Subject, stepBytes: number, bench: Bench): Promise<PtyFindings> {
+  const { clock, folder, progress } = bench;
+  const found: PtyFindings = { cuts: 0, unrecovered: 0, invented: 0, faults: 0 };
+  const clean = await trial(subject, {});
+  const isFlag = (text: string): boolean => subject.flags.includes(text.split("=")[0] ?? "");
+  const steady = [...clean.afterwards].filter((text) => !isFlag(text));
+  const path = join(folder, subject.name.replaceAll(" ", "-"));
+  let stream: SerialStream | undefined;
+  const board: Board = {
+    ...createSimBoard({ clock }),
+    async openSerial(owner, name, options) {
+      stream = await bench.openSerial(owner, name, options);
+      return stream;
+    },
+  };
+  const cable = createCable(subject, clock, path, () => stream?.state() === "open");
+  await cable.plug();
+  const opened = await openSubject(subject, board, clock, path);
   try {
-    for (let bytes = 0; bytes <= sentence.length; bytes += stepBytes) {
-      pty.send(sentence.subarray(0, bytes));
+    const seen = new Set<string>();
+    let from = 0;
+    const isBack = (): boolean => {
+      for (; from < opened.published.length; from++) seen.add(opened.published[from] as string);
+      return steady.every((text) => seen.has(text));
+    };
+    for (let bytes = 0; bytes <= subject.cutBytes; bytes += stepBytes) {
+      await cable.unplug();
+      await cable.plug(bytes);
+      await until(cable, bytes, () => stream?.state() === "open" && cable.isCut());
       await delay(LOOK_MS);
-      await pty.unplug();
-      await pty.plug();
-      const from = context.published.length;
-      // Until the port is open again it waits in the terminal.
-      pty.send(sentence);
+      await cable.unplug();
+      from = opened.published.length;
+      seen.clear();
+      await cable.plug();
       found.cuts += 1;
-      if (!(await until(() => context.published.slice(from).some((text) => text.startsWith("x.latitude="))))) found.unrecovered += 1;
+      if (await until(cable, undefined, isBack)) continue;
+      found.unrecovered += 1;
+      const lost = steady.filter((text) => !seen.has(text));
+      progress(
+        `${subject.name} on a pseudo terminal, cut at byte ${bytes}: lost ${lost.join(" ").slice(0, 200)}; ${stream?.reason() ?? ""}`,
+      );
     }
-    found.invented = context.published.filter((text) => !TRUE_VALUES.has(text)).length;
+    const wrong = opened.published.filter((text) => !clean.published.has(text) && !isFlag(text));
+    found.invented = wrong.length;
+    found.faults = opened.faults.length;
+    if (wrong.length > 0) progress(`${subject.name} on a pseudo terminal: invented ${wrong.join(" ").slice(0, 200)}`);
+    if (opened.faults.length > 0) progress(`${subject.name} on a pseudo terminal: faults ${opened.faults.map(String).join(" ")}`);
   } finally {
-    await device.close();
-    await pty.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
+    await cable.unplug();
   }
   return found;
+}
+
+/**
+ * Every instrument on a pseudo terminal made by socat, which is ended after each byte in turn that gets through: the kernel hangs the line up, the path is
+ * gone, comes back, and leads to another terminal. All at the same time, because most of it is waiting.
+ */
+export async function cutPty(stepBytes: number, progress: (line: string) => void): Promise<PtyFindings> {
+  const folder = mkdtempSync(join(tmpdir(), "virgo-serial-"));
+  const libc = await loadLibc();
+  const poller = createPoller(libc);
+  const clock = createSystemClock();
+  const serial = createLinuxSerial({ clock, loadLibc: () => Promise.resolve(libc), poller: () => poller });
+  const bench: Bench = { folder, clock, progress, openSerial: (owner, path, options) => serial.open(owner, path, options) };
+  const total: PtyFindings = { cuts: 0, unrecovered: 0, invented: 0, faults: 0 };
+  try {
+    await Promise.all(
+      FAST_SUBJECTS.map(async (subject) => {
+        const startMs = performance.now();
+        const found = await cutSubject(subject, stepBytes, bench);
+        for (const kind of ["cuts", "unrecovered", "invented", "faults"] as const) total[kind] += found[kind];
+        progress(`${subject.name} on a pseudo terminal: ${found.cuts} cuts in ${Math.round((performance.now() - startMs) / 1000)} s`);
+      }),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return total;
 }

@@ -1,4 +1,7 @@
-import { callDevice, createFakeDeviceContext, openDevice } from "../../../test/helpers/fake-device-context.ts";
+import { callDevice } from "../../../test/helpers/fake-device-context.ts";
+import { createFakeClock } from "../../../test/helpers/fake-clock.ts";
+import { createSimBoard } from "../../../drivers/board/sim/sim-board.ts";
+import { openSubject } from "./open-subject.ts";
 import type { SimSerialWorld } from "../../../drivers/board/sim/serial.ts";
 import type { Subject } from "./subjects.ts";
 
@@ -24,28 +27,35 @@ export interface Trouble {
   during?(world: SimSerialWorld, advance: (ms: number) => Promise<void>): Promise<void>;
 }
 
+/** Time an Arduino takes to start is waited for while it is opened. */
+const OPEN_STEP_MS = 10;
+const OPEN_STEPS = 1000;
+
 /** Opens the device on the simulated board, gives it trouble, and then time to recover. */
 export async function trial(subject: Subject, trouble: Trouble): Promise<Trial> {
-  const { driver, options, settleMs, errors } = subject;
-  const context = createFakeDeviceContext({ id: "x" });
-  const world = context.board.world.serial(PATH);
+  const { settleMs, errors } = subject;
+  const clock = createFakeClock();
+  const board = createSimBoard({ clock });
+  const world = board.world.serial(PATH);
   world.attach(subject.instrument());
   trouble.before?.(world);
-  const device = await openDevice(driver, context, { path: PATH, retryMinMs: 10, retryMaxMs: 100, ...options });
-  await context.clock.advance(settleMs);
-  await trouble.during?.(world, (ms) => context.clock.advance(ms));
+  const opening = openSubject(subject, board, clock, PATH);
+  const settled = Promise.allSettled([opening]).then(() => "settled");
+  for (let step = 0; step < OPEN_STEPS && (await Promise.race([settled, clock.advance(OPEN_STEP_MS)])) === undefined; step++);
+  const opened = await opening;
+  const { device, published, faults: seen } = opened;
+  await clock.advance(settleMs);
+  await trouble.during?.(world, (ms) => clock.advance(ms));
   world.alter(undefined);
   world.plug();
-  const from = context.published.length;
-  await context.clock.advance(settleMs * 2);
+  const from = published.length;
+  await clock.advance(settleMs * 2);
   const counted = errors === undefined ? {} : ((await callDevice(device, errors.read)) as Readonly<Record<string, unknown>>);
   const sum = (errors?.counters ?? []).reduce((total, name) => total + Number(counted[name]), 0);
-  const faults = [...context.faults];
-  const names = (texts: readonly string[]) => new Set(texts.map((text) => text.slice("x.".length)));
-  const result = { published: names(context.published), afterwards: names(context.published.slice(from)), faults, errors: sum };
-  await device.close();
+  const result = { published: new Set(published), afterwards: new Set(published.slice(from)), faults: [...seen], errors: sum };
+  await opened.close();
   world.unplug();
-  return { ...result, leftTimers: context.clock.pending() };
+  return { ...result, leftTimers: clock.pending() };
 }
 
 /** Values that are no flags and that the undisturbed device did not publish. */
