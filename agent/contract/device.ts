@@ -34,6 +34,10 @@ export interface Device {
   failsafe?(to: SafeTarget): Eventually<void>;
   /** Gives back every port. The supervisor has made the device safe before. */
   close(): Eventually<void>;
+  /** At an end in order, before `close`: resolves when what `failsafe` began to stop stands, or after `restMs`. */
+  rest?(): Promise<void>;
+  /** How long that may take, milliseconds; 0 when absent. */
+  readonly restMs?: number | undefined;
 }
 
 /** Who has a port of an offered chip. */

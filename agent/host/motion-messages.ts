@@ -40,6 +40,14 @@ export interface FunctionOutline {
   readonly params: z.core.JSONSchema.BaseSchema;
 }
 
+/** A device as it is known outside of the thread. */
+export interface DeviceOutline {
+  readonly functions: readonly FunctionOutline[];
+  /** Whether it has one. */
+  readonly failsafe: boolean;
+  readonly restMs: number | undefined;
+}
+
 export function outlinesOf(functions: Readonly<Record<string, DeviceFunction>>): readonly FunctionOutline[] {
   return Object.entries(functions).map(([name, { summary, effect, params }]) => ({
     name,
@@ -127,7 +135,7 @@ export type FromThread =
   | DeviceMessage
   /** 0: its priority is the usual one. */
   | { readonly kind: "ready"; readonly realtimePriority: number }
-  | { readonly kind: "opened"; readonly device: number; readonly functions: readonly FunctionOutline[]; readonly failsafe: boolean }
+  | ({ readonly kind: "opened"; readonly device: number } & DeviceOutline)
   | { readonly kind: "unopened"; readonly device: number; readonly error: ErrorText }
   | { readonly kind: "closed"; readonly device: number; readonly error: ErrorText | undefined }
   | { readonly kind: "log"; readonly level: "debug" | "info" | "warn" | "error"; readonly fields: object; readonly message: string }

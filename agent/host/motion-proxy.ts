@@ -1,5 +1,5 @@
 import { AgentError } from "../contract/errors.ts";
-import { errorFrom, paramsOf, type FunctionOutline, type ProxyMessage, type ToThread } from "./motion-messages.ts";
+import { errorFrom, paramsOf, type DeviceOutline, type FunctionOutline, type ProxyMessage, type ToThread } from "./motion-messages.ts";
 import type { Device, DeviceFunction, SafeTarget } from "../contract/device.ts";
 import type { Value } from "../contract/value.ts";
 import type { MotionMemory } from "./motion-memory.ts";
@@ -27,7 +27,7 @@ export interface MotionProxyOptions {
   readonly memory: Pick<MotionMemory, "order" | "orders" | "setLease">;
   /** A number no other call has. */
   readonly nextCall: () => number;
-  readonly outline: { readonly functions: readonly FunctionOutline[]; readonly failsafe: boolean };
+  readonly outline: DeviceOutline;
   /** Sends, and wakes the thread. */
   readonly send: (message: ToThread) => void;
   readonly close: () => Promise<void>;
@@ -106,6 +106,7 @@ export function createMotionProxy({ id, device, memory, nextCall, outline, send,
     functions: Object.fromEntries(outline.functions.map((outlined) => [outlined.name, functionOf(outlined)])),
     showLease: (untilMs) => memory.setLease(device, untilMs),
     close,
+    restMs: outline.restMs,
   };
 
   return {

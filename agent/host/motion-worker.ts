@@ -208,7 +208,7 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
       const order = memory.orders(number);
       opened = { number, id, onLoss, device, scope, abort, order, faulted: false, endedLease: memory.lease(number) };
       mounted.set(number, opened);
-      post({ kind: "opened", device: number, functions, failsafe: device.failsafe !== undefined });
+      post({ kind: "opened", device: number, functions, failsafe: device.failsafe !== undefined, restMs: device.restMs });
       if (early.length > 0) fault(opened, early[0]);
     } catch (error) {
       await endScope(id, scope);
@@ -268,6 +268,7 @@ export function startMotionWorker(options: MotionWorkerOptions): MotionWorker {
   async function close(number: number): Promise<void> {
     const one = mounted.get(number);
     try {
+      await one?.device.rest?.();
       if (one !== undefined) await closeDevice(one);
       post({ kind: "closed", device: number, error: undefined });
     } catch (error) {

@@ -262,6 +262,7 @@ export function createRegistry(options: RegistryOptions): Registry {
         device: {
           ...device,
           async close() {
+            await device.rest?.();
             await device.close();
             await endScope(id, scope);
           },

@@ -298,7 +298,8 @@ export function createSupervisor({ clock, journal, log, run }: SupervisorOptions
     }
     forget(slot);
     try {
-      await limited(slot, "closing", Promise.resolve(slot.device.close()));
+      const { restMs = 0 } = slot.device;
+      await within(clock, slot.policy.callMs + restMs, `${slot.id}: closing`, Promise.resolve(slot.device.close()));
       record(slot, "close", caller, "");
     } catch (error) {
       log.error({ device: slot.id }, `${slot.id} did not close: ${messageOf(error)}`);

@@ -35,6 +35,7 @@ export interface GcbafControl {
   allowFuel(): void;
   failsafe(to: SafeTarget): Eventually<void>;
   tick(nowMs: number, missed: number): void;
+  stopping(): boolean;
   state(): GcbafState;
 }
 
@@ -306,6 +307,7 @@ export function createGcbafControl(context: DeviceContext, options: GcbafOptions
       ports.write(driveNow(), nowMs);
       finishLoss();
     },
+    stopping: () => phase === "stopping" && ladder?.stage === "brake",
     state: () => ({
       phase,
       reason,

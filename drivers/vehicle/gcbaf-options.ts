@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import { canSchema } from "./can-frames.ts";
+import { exitStopMsSchema } from "./device.ts";
 import { GEARS } from "./limits.ts";
 import { fuelPortFields, gearFields, hasOneFuelPort, hasOnePort, oneFuelPort, onePort, percentFields } from "./channels.ts";
 import { pedalLimitsSchema } from "./limit-table.ts";
@@ -70,6 +71,7 @@ export const gcbafOptionsSchema = z
       .enum(["hold", "silent"])
       .default("hold")
       .describe("what is driven once the vehicle was stopped: the safe values, or nothing"),
+    exitStopMs: exitStopMsSchema,
     limits: pedalLimitsSchema.prefault({}),
   })
   .refine(({ limits, brake }) => limits.brakePressedPercent <= (100 * limits.decelerationMps2) / brake.fullMps2, {

@@ -62,6 +62,7 @@ function createGcbaf(context: DeviceContext, options: GcbafOptions, ports: Gcbaf
     published: () => published(control.state(), options),
     functions: functionsOf(context, options, control),
     ports,
+    exitStopMs: options.exitStopMs,
   });
 }
 

@@ -33,6 +33,7 @@ export interface SteeringControl {
   angle(angleDeg: number): number;
   failsafe(to: SafeTarget): Eventually<void>;
   tick(nowMs: number, missed: number): void;
+  stopping(): boolean;
   state(): SteeringState;
 }
 
@@ -168,6 +169,7 @@ export function createSteeringControl(context: DeviceContext, options: SteeringO
       port.write(driven.angleDeg, nowMs);
       if (phase === "held" && options.whenDisarmed === "detach") detach();
     },
+    stopping: () => phase === "stopping",
     state: () => ({ phase, reason, ...driven, overruns, speed: speedNow() }),
   };
 }

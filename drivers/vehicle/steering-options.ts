@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { analogFields, hasOnePort, onePort } from "./channels.ts";
 import { canSchema } from "./can-frames.ts";
+import { exitStopMsSchema } from "./device.ts";
 import { steeringLimitsSchema } from "./limit-table.ts";
 import { variableNameSchema } from "./gcbaf-options.ts";
 
@@ -25,6 +26,7 @@ export const steeringOptionsSchema = z.strictObject({
     .enum(["detach", "neutral", "hold"])
     .default("detach")
     .describe("after the angle was held until the vehicle was stopped: nothing is driven, the wheels go straight, or they stay"),
+  exitStopMs: exitStopMsSchema,
   limits: steeringLimitsSchema.prefault({}),
 });
 

@@ -72,6 +72,7 @@ function createSteering(context: DeviceContext, options: SteeringOptions, port: 
     published: () => published(control.state()),
     functions: functionsOf(control),
     ports: port,
+    exitStopMs: options.exitStopMs,
   });
 }
 

@@ -26,6 +26,7 @@ interface Script {
   open?(context: DeviceContext): Eventually<void>;
   call?(context: DeviceContext, n: number, signal: AbortSignal): Eventually<Value>;
   failsafe?: ((to: SafeTarget) => Eventually<void>) | undefined;
+  readonly rest?: () => Promise<void>;
   close?(): Eventually<void>;
   readonly params?: z.ZodObject;
 }
@@ -141,6 +142,7 @@ function scriptedDriver(script: Script, done: string[]): Driver {
           done.push(`failsafe ${typeof to === "string" ? to : String(to.value)}`);
           return script.failsafe?.(to);
         },
+        ...(script.rest && { rest: script.rest }),
         close() {
           done.push("close");
           return script.close?.();
@@ -444,6 +446,30 @@ t.test("a closed device ticks no more, gives back what it left open, and refuses
   thread.worker.receive({ kind: "close", device: 0 });
   await thread.runSettling(5);
   t.equal(thread.sent.at(-1), "closed", "again is no harm");
+});
+
+t.test("a device ticks, and goes safe, until what it moves has come to rest; then it is closed", async (t) => {
+  const thread = rig();
+  let stands: () => void = () => undefined;
+  await thread.open({
+    open(context) {
+      context.every(10, () => thread.done.push("tick"));
+      return Promise.resolve();
+    },
+    rest: () =>
+      new Promise((resolve) => {
+        stands = resolve;
+      }),
+  });
+  thread.worker.receive({ kind: "close", device: 0 });
+  await thread.runSettling(25);
+  thread.memory.order(0, "safe");
+  await thread.runSettling(10);
+  t.strictSame([...new Set(thread.done)], ["tick", "failsafe safe"]);
+  stands();
+  await thread.runSettling(5);
+  t.equal(thread.done.at(-1), "close");
+  t.equal(thread.sent.at(-1), "closed");
 });
 
 t.test("what a device runs into while it closes is no fault, and a stopped thread does not tick", async (t) => {

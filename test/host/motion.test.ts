@@ -74,7 +74,9 @@ function rig(answers: { ready?: boolean; open?: boolean; timersLateMs?: () => nu
         post(message) {
           sent.push(structuredClone(message));
           if (message.kind === "open" && answers.open !== false) {
-            queueMicrotask(() => events.receive({ kind: "opened", device: message.device, functions: FUNCTIONS, failsafe: true }));
+            queueMicrotask(() =>
+              events.receive({ kind: "opened", device: message.device, functions: FUNCTIONS, failsafe: true, restMs: undefined }),
+            );
           }
           if (message.kind === "close") queueMicrotask(() => events.receive({ kind: "closed", device: message.device, error: undefined }));
         },
@@ -353,7 +355,7 @@ t.test("a device that does not open rejects with the driver's error, and its num
   const second = open("cart");
   await settled();
   t.match(sent.at(-1), { kind: "open", id: "cart", device: 0 });
-  say({ kind: "opened", device: 0, functions: [], failsafe: false });
+  say({ kind: "opened", device: 0, functions: [], failsafe: false, restMs: undefined });
   t.notOk("failsafe" in (await second));
   await motion.close();
 });
@@ -362,7 +364,13 @@ t.test("parameters that are no object are refused", async (t) => {
   const { motion, say, open } = rig({ open: false });
   const opening = outcome(open());
   await settled();
-  say({ kind: "opened", device: 0, functions: [{ name: "odd", summary: "", effect: "read", params: { type: "string" } }], failsafe: true });
+  say({
+    kind: "opened",
+    device: 0,
+    functions: [{ name: "odd", summary: "", effect: "read", params: { type: "string" } }],
+    failsafe: true,
+    restMs: undefined,
+  });
   t.equal(await opening, "FAULTED parameters of odd are no object");
   await motion.close();
 });

@@ -144,7 +144,6 @@ function pedalLife(port: Port, claim: number, run: number, held: number, whenMad
       claim: [0, claim],
       again: driven,
       more: driven,
-      exit: [run, 0],
       restart: [0],
       driven: [0, claim, run],
       "made safe": [run, 0, whenMadeSafe],
@@ -162,8 +161,8 @@ function wheelsLife(port: Port): Life {
   return { ...pulseLife(port, MIDDLE, angle), but: { "made safe": [angle, 0, angle], "restart after a crash": [angle, 0, angle, 0] } };
 }
 
-/** A signal of a vehicle on CAN: what was sent last stands when nothing is sent any more. */
-function signalLife(byte: number, claim: number, run: number, held: number, whenMadeSafe: number, atExit: number): Life {
+/** A signal of a vehicle on CAN: what was sent last stands when nothing is sent any more. `armedAt`: the first that is sent when it is armed again after that. */
+function signalLife(byte: number, claim: number, run: number, held: number, whenMadeSafe: number, atExit: number, armedAt = atExit): Life {
   return {
     port: { can: "can0", byte },
     safe: held,
@@ -176,7 +175,7 @@ function signalLife(byte: number, claim: number, run: number, held: number, when
       more: [held, run],
       exit: [run, atExit],
       restart: [atExit],
-      driven: [atExit, claim, run],
+      driven: [atExit, armedAt, claim, run],
       "made safe": [run, whenMadeSafe],
       "restart after a crash": [whenMadeSafe, held],
       "driven once more": [held, run],
@@ -350,7 +349,7 @@ export const SUBJECTS: Readonly<Record<string, Subject>> = {
         },
       ],
     },
-    ports: { accelerator: signalLife(0, 0, 40, 0, 0, 0), brake: signalLife(1, 50, 0, LOSS_PERCENT, 21, 0) },
+    ports: { accelerator: signalLife(0, 0, 40, 0, 0, 0), brake: signalLife(1, 50, 0, LOSS_PERCENT, 21, LOSS_PERCENT, 3) },
   },
   "wheels on a servo": {
     devices: { wheels: ["steering", { angle: { pwm: sim(0) } }] },

@@ -188,6 +188,16 @@ t.test("a device that is being released is closed once, however often it is aske
   ]);
 });
 
+t.test("a device that comes to rest first has that much longer to close, and not more", async (t) => {
+  const { clock, log, supervisor, device } = rig();
+  const released = supervisor.release(device("car", { callMs: 200 }, { restMs: 1000, close: hang }).slot, "a");
+  await clock.advance(1199);
+  t.same(log.lines, []);
+  await clock.advance(1);
+  await released;
+  t.same(log.lines, ["error car did not close: car: closing took longer than 1200 ms"]);
+});
+
 t.test("an e-stop still reaches a device on its way to its exit state", async (t) => {
   const { clock, supervisor, device } = rig();
   const targets: SafeTarget[] = [];

@@ -26,7 +26,7 @@ export function rig() {
   function device(
     id: string,
     policy: Partial<DevicePolicy> = {},
-    behaviour: { failsafe?: (to: SafeTarget) => Eventually<void>; close?: () => Eventually<void>; moves?: boolean } = {},
+    behaviour: { failsafe?: (to: SafeTarget) => Eventually<void>; close?: () => Eventually<void>; restMs?: number; moves?: boolean } = {},
   ) {
     const did: string[] = [];
     const shown: number[] = [];
@@ -50,6 +50,7 @@ export function rig() {
           did.push(`failsafe ${typeof to === "string" ? to : String(to.value)}`);
           return behaviour.failsafe?.(to);
         },
+        restMs: behaviour.restMs,
         close() {
           did.push("close");
           return behaviour.close?.();

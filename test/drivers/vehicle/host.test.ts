@@ -42,6 +42,8 @@ interface Rig {
   /** Both are driven for `ms`, 20 times a second. */
   drive(ms: number, acceleratorPercent: number, brakePercent: number): Promise<void>;
   pulseUs(channel: number): number;
+  /** An end in order, however long it takes. */
+  stop(): Promise<void>;
 }
 
 async function openRig(clock = createFakeClock(), board = createSimBoard({ clock })): Promise<Rig> {
@@ -73,6 +75,11 @@ async function openRig(clock = createFakeClock(), board = createSimBoard({ clock
       }
     },
     pulseUs: (channel) => Math.round(board.world.duty(`pwm sim:${channel}`) * 20_000),
+    async stop() {
+      const stopped = host.stop();
+      await clock.advance(5000);
+      await stopped;
+    },
   };
 }
 
@@ -101,7 +108,7 @@ t.test("commands with the wrong number are answered in words, disarmed or not", 
   t.match(await rig.ask("CLONE car.arm"), /^-NOT_READY car cannot be armed: it neither stands nor is the brake asked for/);
   t.match(await rig.ask("CLONE wheel.angle 50"), /^-LIMIT wheel: angle is 50°; -35 to 35° is the range/);
   t.match(await rig.ask("CLONE car.accelerator much"), /^-ARGUMENT/);
-  await rig.host.stop();
+  await rig.stop();
 });
 
 t.test("when the commands end the lease does, the accelerator is released in that moment, and the whole group is disarmed", async (t) => {
@@ -118,7 +125,7 @@ t.test("when the commands end the lease does, the accelerator is released in tha
   t.ok(rig.pulseUs(1) > 1650, "it brakes");
   await rig.clock.advance(20_000);
   t.match(await rig.ask("CLONE car.state"), /"phase":"held"/);
-  await rig.host.stop();
+  await rig.stop();
 });
 
 t.test(
@@ -130,7 +137,7 @@ t.test(
     t.match(await rig.ask("CLONE car.drive 0 50"), /^-IN_USE/);
     await rig.clock.advance(200);
     t.match(await rig.ask("CLONE car.state"), /"armed":false/);
-    await rig.host.stop();
+    await rig.stop();
   },
 );
 
@@ -146,7 +153,7 @@ t.test("a fault of one stops both, and stays until it is reset", async (t) => {
   t.ok(rig.pulseUs(1) > 1700, "it brakes all the same");
   t.equal(await rig.ask("RESET car"), "+OK");
   t.match(await rig.ask("CLONE car.drive 40 0"), /^-NOT_READY/);
-  await rig.host.stop();
+  await rig.stop();
 });
 
 t.test("e-stop stops it within the call and keeps it stopped until it is cleared", async (t) => {
@@ -156,7 +163,29 @@ t.test("e-stop stops it within the call and keeps it stopped until it is cleared
   await rig.drive(3000, 40, 0);
   t.equal(rig.pulseUs(0), 1000);
   t.match(await rig.ask("CLONE car.arm", "operator", 100), /^-FAULTED car: e-stop is latched/);
+  await rig.stop();
+});
+
+t.test("an end in order brakes a vehicle under way to a stop before it lets go, and takes no longer than it may", async (t) => {
+  const rig = await underWay();
+  const stopped = rig.host.stop();
+  await rig.clock.advance(3990);
+  t.equal(rig.pulseUs(0), 1000, "the accelerator is released at once");
+  t.ok(rig.pulseUs(1) > 1650, "it brakes");
+  t.ok(rig.pulseUs(2) !== 0, "the wheels are held");
+  await rig.clock.advance(20);
+  await stopped;
+  for (const channel of [0, 1, 2]) t.equal(rig.pulseUs(channel), 0);
+  t.same(rig.board.world.claimed(), []);
+});
+
+t.test("an end in order takes no longer than the vehicle needs to stand", async (t) => {
+  const rig = await underWay();
+  await rig.clock.advance(25_000);
+  t.match(await rig.ask("CLONE car.state"), /"phase":"held"/);
+  const from = rig.clock.monotonicMs();
   await rig.host.stop();
+  t.equal(rig.clock.monotonicMs(), from);
 });
 
 t.test("pulse and pin trace through boot, exit and restart: what was not armed is not driven, what was ends silent", async (t) => {
@@ -166,18 +195,18 @@ t.test("pulse and pin trace through boot, exit and restart: what was not armed i
     board.world.dutyHistory(`pwm sim:${channel}`).entries.map(({ event, dutyRatio }) => `${event} ${Math.round(dutyRatio * 20_000)}`);
   const first = await openRig(clock, board);
   await first.drive(500, 20, 0);
-  await first.host.stop();
+  await first.stop();
   for (const channel of [0, 1, 2]) t.same(pulses(channel), ["open 0", "release 0"], "boot and exit, never armed");
   const second = await openRig(clock, board);
   await second.drive(2500, 0, 50);
   t.equal(await second.ask("CLONE PRIORITY 10 car.arm"), "true");
   await second.drive(500, 0, 50);
-  await second.host.stop();
+  await second.stop();
   t.same(pulses(0).slice(2), ["open 0", "duty 1000", "duty 0", "release 0"], "restarted, armed, braked, ended");
   t.same(board.world.claimed(), []);
   const third = await openRig(clock, board);
   await third.clock.advance(5000);
   t.same(pulses(0).slice(6), ["open 0"], "restarted again: silent");
-  await third.host.stop();
+  await third.stop();
   t.equal(clock.pending(), 0);
 });

@@ -95,6 +95,7 @@ export function createSimArduino(bootMs = 1500): SimArduino {
     let message: number[] = [];
     let cancelBoot: Cancel | undefined;
     let running = false;
+    let stopped = false;
     const reporting = new Set<number>();
     const sampled = new Set<number>();
     let samplingMs = SAMPLING_MS;
@@ -219,6 +220,8 @@ export function createSimArduino(bootMs = 1500): SimArduino {
       receive(bytes: Uint8Array) {
         if (frozen || !running) return;
         for (const byte of bytes) {
+          // What it answered may have been the last that got through before its plug was pulled.
+          if (stopped) return;
           if (byte >= 0x80 && byte !== 0xf7) message = [];
           message.push(byte);
           if (!isWhole()) continue;
@@ -227,6 +230,7 @@ export function createSimArduino(bootMs = 1500): SimArduino {
         }
       },
       stop() {
+        stopped = true;
         cancelBoot?.();
         cancelSampling?.();
       },
