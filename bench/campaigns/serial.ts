@@ -85,8 +85,11 @@ async function tryOne(subject: Subject, options: SuiteOptions, found: Findings):
     found.invented += wrong.length;
     found.unrecovered += lost.length;
     found.leftTimers += seen.leftTimers;
-    if (wrong.length + lost.length + seen.faults.length > 0) {
-      progress(`${subject.name} ${what}: invented ${wrong.join(" ")}; lost ${lost.join(" ")}; faults ${seen.faults.map(String).join(" ")}`);
+    if (wrong.length + lost.length + seen.faults.length + seen.leftTimers > 0) {
+      const faults = seen.faults.map(String).join(" ");
+      progress(
+        `${subject.name} ${what}: invented ${wrong.join(" ")}; lost ${lost.join(" ")}; faults ${faults}; ${seen.leftTimers} timers left`,
+      );
     }
     return seen;
   }

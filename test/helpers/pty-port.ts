@@ -15,7 +15,7 @@ export interface PtyPort {
   close(): Promise<void>;
 }
 
-const LOOKS = 500;
+const LOOKS = 2500;
 const LOOK_MS = 4;
 
 /** `onData` is called with what is written to the terminal, for an instrument that answers. */
@@ -28,16 +28,18 @@ export function createPtyPort(path: string, onData?: (bytes: Uint8Array) => void
     child = undefined;
     if (was === undefined) return;
     const ended = once(was, "exit");
+    // First: its number is given to the next terminal made on this computer, to which the link would lead.
+    rmSync(path, { force: true });
     was.kill("SIGKILL");
     await ended;
-    rmSync(path, { force: true });
   }
 
   return {
     async plug() {
       if (child !== undefined) return;
       received = [];
-      const own = spawn("socat", ["-b", "65536", "STDIO", `PTY,link=${path},rawer,wait-slave,pty-interval=0.01`], {
+      // It goes on in one direction for so long after the other one ended, and again with every byte: not at all.
+      const own = spawn("socat", ["-t", "0", "-b", "65536", "STDIO", `PTY,link=${path},rawer,wait-slave,pty-interval=0.01`], {
         stdio: ["pipe", "pipe", "inherit"],
       });
       child = own;

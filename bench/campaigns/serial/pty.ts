@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { createLinuxSerial } from "../../../drivers/board/linux/serial.ts";
+import { createLinuxSerial, type LinuxSerial } from "../../../drivers/board/linux/serial.ts";
 import { createPoller } from "../../../drivers/board/linux/poller.ts";
 import { createPtyPort } from "../../../test/helpers/pty-port.ts";
 import { createSimBoard } from "../../../drivers/board/sim/sim-board.ts";
@@ -27,7 +27,9 @@ export interface PtyFindings {
 }
 
 const LOOK_MS = 5;
-const LOOKS = 2000;
+const WAIT_MS = 10_000;
+/** So many cuts in vain, and its subject has failed: the rest would only be waiting. */
+const MAX_UNRECOVERED = 5;
 
 /** An instrument on a pseudo terminal, with a plug that can be pulled after any byte. */
 interface Cable {
@@ -35,6 +37,8 @@ interface Cable {
   plug(cutBytes?: number): Promise<void>;
   /** As many as were to get through have. */
   isCut(): boolean;
+  /** socat ends when its terminal is closed, which a port does not: starts it again, with all else as it is. */
+  mend(): Promise<void>;
   unplug(): Promise<void>;
 }
 
@@ -59,6 +63,7 @@ function createCable(subject: Subject, clock: Clock, path: string, isOpen: () =>
       powered ??= instrument.start({ clock, send });
     },
     isCut: () => leftBytes <= 0,
+    mend: () => pty.plug(),
     async unplug() {
       powered?.stop();
       powered = undefined;
@@ -67,21 +72,34 @@ function createCable(subject: Subject, clock: Clock, path: string, isOpen: () =>
   };
 }
 
-/** Looks until `condition` holds. socat ends when its terminal is closed, which a port does not: it is started again. */
-async function until(cable: Cable, cutBytes: number | undefined, condition: () => boolean): Promise<boolean> {
-  for (let look = 0; look < LOOKS; look++) {
-    if (condition()) return true;
+/** Looks until `condition` holds; false when it does not in time. */
+async function until(cable: Cable, condition: () => boolean): Promise<boolean> {
+  const startMs = performance.now();
+  while (!condition()) {
+    if (performance.now() - startMs > WAIT_MS) return false;
     await delay(LOOK_MS);
-    if (cutBytes === undefined) await cable.plug();
+    await cable.mend();
   }
-  return condition();
+  return true;
+}
+
+/** The terminal is there all the time. Rejects when it does not end in time. */
+async function whileThere<Result>(cable: Cable, work: Promise<Result>, what: string): Promise<Result> {
+  let isDone = false;
+  const settled = Promise.allSettled([work]).then(() => {
+    isDone = true;
+  });
+  if (await until(cable, () => isDone)) await settled;
+  else throw new Error(`${what} on a pseudo terminal did not end within ${WAIT_MS} ms`);
+  return work;
 }
 
 interface Bench {
   readonly folder: string;
   readonly clock: Clock;
   readonly progress: (line: string) => void;
-  openSerial: Board["openSerial"];
+  /** Ports of this computer, which no other subject can have: the kernel gives a terminal's number to the next one at once. */
+  createPorts(): LinuxSerial;
 }
 
 async function cutSubject(subject: Subject, stepBytes: number, bench: Bench): Promise<PtyFindings> {
@@ -91,17 +109,18 @@ async function cutSubject(subject: Subject, stepBytes: number, bench: Bench): Pr
   const isFlag = (text: string): boolean => subject.flags.includes(text.split("=")[0] ?? "");
   const steady = [...clean.afterwards].filter((text) => !isFlag(text));
   const path = join(folder, subject.name.replaceAll(" ", "-"));
+  const ports = bench.createPorts();
   let stream: SerialStream | undefined;
   const board: Board = {
     ...createSimBoard({ clock }),
     async openSerial(owner, name, options) {
-      stream = await bench.openSerial(owner, name, options);
+      stream = await ports.open(owner, name, options);
       return stream;
     },
   };
   const cable = createCable(subject, clock, path, () => stream?.state() === "open");
   await cable.plug();
-  const opened = await openSubject(subject, board, clock, path);
+  const opened = await whileThere(cable, openSubject(subject, board, clock, path), `opening ${subject.name}`);
   try {
     const seen = new Set<string>();
     let from = 0;
@@ -109,21 +128,21 @@ async function cutSubject(subject: Subject, stepBytes: number, bench: Bench): Pr
       for (; from < opened.published.length; from++) seen.add(opened.published[from] as string);
       return steady.every((text) => seen.has(text));
     };
-    for (let bytes = 0; bytes <= subject.cutBytes; bytes += stepBytes) {
+    for (let bytes = 0; bytes <= subject.cutBytes && found.unrecovered < MAX_UNRECOVERED; bytes += stepBytes) {
       await cable.unplug();
       await cable.plug(bytes);
-      await until(cable, bytes, () => stream?.state() === "open" && cable.isCut());
+      const isCut = await until(cable, () => stream?.state() === "open" && cable.isCut());
       await delay(LOOK_MS);
       await cable.unplug();
       from = opened.published.length;
       seen.clear();
       await cable.plug();
       found.cuts += 1;
-      if (await until(cable, undefined, isBack)) continue;
+      if ((await until(cable, isBack)) && isCut) continue;
       found.unrecovered += 1;
       const lost = steady.filter((text) => !seen.has(text));
       progress(
-        `${subject.name} on a pseudo terminal, cut at byte ${bytes}: lost ${lost.join(" ").slice(0, 200)}; ${stream?.reason() ?? ""}`,
+        `${subject.name} on a pseudo terminal, cut at byte ${bytes}${isCut ? "" : " that never came"}: lost ${lost.join(" ").slice(0, 200)}; ${stream?.reason() ?? ""}`,
       );
     }
     const wrong = opened.published.filter((text) => !clean.published.has(text) && !isFlag(text));
@@ -132,8 +151,11 @@ async function cutSubject(subject: Subject, stepBytes: number, bench: Bench): Pr
     if (wrong.length > 0) progress(`${subject.name} on a pseudo terminal: invented ${wrong.join(" ").slice(0, 200)}`);
     if (opened.faults.length > 0) progress(`${subject.name} on a pseudo terminal: faults ${opened.faults.map(String).join(" ")}`);
   } finally {
-    await opened.close();
-    await cable.unplug();
+    try {
+      await whileThere(cable, opened.close(), `closing ${subject.name}`);
+    } finally {
+      await cable.unplug();
+    }
   }
   return found;
 }
@@ -147,8 +169,8 @@ export async function cutPty(stepBytes: number, progress: (line: string) => void
   const libc = await loadLibc();
   const poller = createPoller(libc);
   const clock = createSystemClock();
-  const serial = createLinuxSerial({ clock, loadLibc: () => Promise.resolve(libc), poller: () => poller });
-  const bench: Bench = { folder, clock, progress, openSerial: (owner, path, options) => serial.open(owner, path, options) };
+  const createPorts = (): LinuxSerial => createLinuxSerial({ clock, loadLibc: () => Promise.resolve(libc), poller: () => poller });
+  const bench: Bench = { folder, clock, progress, createPorts };
   const total: PtyFindings = { cuts: 0, unrecovered: 0, invented: 0, faults: 0 };
   try {
     await Promise.all(

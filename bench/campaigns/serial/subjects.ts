@@ -50,8 +50,9 @@ function modbusOptions(pollMs: number, timeoutMs: number): Subject["options"] {
   };
 }
 
-function lineOptions(pollMs: number): Subject["options"] {
+function lineOptions(pollMs: number, timeoutMs: number): Subject["options"] {
   return {
+    timeoutMs,
     lines: [String.raw`T=(?<temperature>-?\d+\.\d) H=(?<humidity>\d+)%`],
     values: { temperature: {}, humidity: {}, volts: {} },
     commands: { volts: { send: "MEAS?", effect: "read", reply: String.raw`V=(?<volts>\d+\.\d+)V`, pollMs } },
@@ -84,7 +85,7 @@ const FASTER: Readonly<Record<string, Partial<Subject>>> = {
   },
   "modbus-rtu": { options: modbusOptions(10, 500), cutBytes: 60 },
   "line-device": {
-    options: lineOptions(20),
+    options: lineOptions(20, 100),
     instrument: () => lineInstrument(20),
     cutBytes: 60,
   },
@@ -134,7 +135,7 @@ export const SUBJECTS: readonly Subject[] = [
   {
     name: "line-device",
     driver: lineDeviceDriver,
-    options: lineOptions(700),
+    options: lineOptions(700, 1000),
     instrument: () => lineInstrument(1000),
     cutBytes: 120,
     settleMs: 4000,

@@ -1,5 +1,5 @@
 import { callDevice } from "../../../test/helpers/fake-device-context.ts";
-import { createFakeClock } from "../../../test/helpers/fake-clock.ts";
+import { createFakeClock, type FakeClock } from "../../../test/helpers/fake-clock.ts";
 import { createSimBoard } from "../../../drivers/board/sim/sim-board.ts";
 import { openSubject } from "./open-subject.ts";
 import type { SimSerialWorld } from "../../../drivers/board/sim/serial.ts";
@@ -27,9 +27,18 @@ export interface Trouble {
   during?(world: SimSerialWorld, advance: (ms: number) => Promise<void>): Promise<void>;
 }
 
-/** Time an Arduino takes to start is waited for while it is opened. */
-const OPEN_STEP_MS = 10;
-const OPEN_STEPS = 1000;
+/** An Arduino takes time to start while it is opened. */
+const STEP_MS = 10;
+const STEPS = 1000;
+
+/** Moves time on until it settled. Rejects when it does not. */
+async function settle<Result>(clock: FakeClock, work: Promise<Result>, what: string): Promise<Result> {
+  const settled = Promise.allSettled([work]).then(() => true);
+  for (let step = 0; step < STEPS; step++) {
+    if ((await Promise.race([settled, clock.advance(STEP_MS)])) === true) return work;
+  }
+  throw new Error(`${what} did not end within ${STEPS * STEP_MS} ms`);
+}
 
 /** Opens the device on the simulated board, gives it trouble, and then time to recover. */
 export async function trial(subject: Subject, trouble: Trouble): Promise<Trial> {
@@ -39,10 +48,7 @@ export async function trial(subject: Subject, trouble: Trouble): Promise<Trial> 
   const world = board.world.serial(PATH);
   world.attach(subject.instrument());
   trouble.before?.(world);
-  const opening = openSubject(subject, board, clock, PATH);
-  const settled = Promise.allSettled([opening]).then(() => "settled");
-  for (let step = 0; step < OPEN_STEPS && (await Promise.race([settled, clock.advance(OPEN_STEP_MS)])) === undefined; step++);
-  const opened = await opening;
+  const opened = await settle(clock, openSubject(subject, board, clock, PATH), `opening ${subject.name}`);
   const { device, published, faults: seen } = opened;
   await clock.advance(settleMs);
   await trouble.during?.(world, (ms) => clock.advance(ms));
@@ -53,7 +59,7 @@ export async function trial(subject: Subject, trouble: Trouble): Promise<Trial> 
   const counted = errors === undefined ? {} : ((await callDevice(device, errors.read)) as Readonly<Record<string, unknown>>);
   const sum = (errors?.counters ?? []).reduce((total, name) => total + Number(counted[name]), 0);
   const result = { published: new Set(published), afterwards: new Set(published.slice(from)), faults: [...seen], errors: sum };
-  await opened.close();
+  await settle(clock, opened.close(), `closing ${subject.name}`);
   world.unplug();
   return { ...result, leftTimers: clock.pending() };
 }
