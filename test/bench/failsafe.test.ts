@@ -67,6 +67,17 @@ t.test("the kernel's events say what became of lines and channels", async (t) =>
   t.strictSame(changesOf(trace, { kind: "channel", address: 0x40, channel: 0 }), []);
 });
 
+t.test("what a bit of a chip's register was given is in the trace of its bus, by itself or in a block", async (t) => {
+  const trace = [
+    "  node-70 [000] ..... 12.500000: smbus_write: i2c-0 a=020 f=0000 c=1 BYTE_DATA l=1 [04]",
+    "  node-70 [000] ..... 12.600000: smbus_write: i2c-0 a=020 f=0000 c=3 BYTE_DATA l=1 [00]",
+    "  node-70 [000] ..... 12.700000: smbus_write: i2c-0 a=021 f=0000 c=1 BYTE_DATA l=1 [00]",
+    "  node-70 [000] ..... 12.800000: smbus_write: i2c-0 a=020 f=0000 c=0 I2C_BLOCK_DATA l=3 [02-ff-08]",
+  ].join("\n");
+  t.strictSame(changesOf(trace, { kind: "bit", address: 0x20, register: 1, bit: 2 }), changes([12_500, 1], [12_800, 0]));
+  t.strictSame(changesOf(trace, { kind: "bit", address: 0x20, register: 1, bit: 3 }), changes([12_500, 0], [12_800, 1]));
+});
+
 t.test("answers are told apart in whatever pieces they come", async (t) => {
   const stream = "$2\r\n30\r\n-NOT_READY car is disarmed\r\n:1\r\n+OK\r\n";
   for (let cut = 0; cut <= stream.length; cut++) {

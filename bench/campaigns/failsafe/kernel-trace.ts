@@ -7,9 +7,11 @@ import type { Change } from "./changes.ts";
 
 const TRACING = "/sys/kernel/tracing";
 
-/** One channel of a PCA9685, or one line. */
+/** One line, one channel of a PCA9685, or one bit of a register of another chip. */
 export type TracedPort =
-  { readonly kind: "line"; readonly number: number } | { readonly kind: "channel"; readonly address: number; readonly channel: number };
+  | { readonly kind: "line"; readonly number: number }
+  | { readonly kind: "channel"; readonly address: number; readonly channel: number }
+  | { readonly kind: "bit"; readonly address: number; readonly register: number; readonly bit: number };
 
 /** PCA9685 data sheet, 7.3.3 and 7.3.4: four registers a channel from LED0, the same for all channels from ALL_LED. */
 const LED0 = 0x06;
@@ -41,7 +43,12 @@ const SMBUS_EVENT =
 
 /** Everything that was written to the port. */
 export function changesOf(trace: string, port: TracedPort): readonly Change[] {
-  return port.kind === "line" ? lineChanges(trace, port.number) : channelChanges(trace, port.address, port.channel);
+  if (port.kind === "line") return lineChanges(trace, port.number);
+  if (port.kind === "channel") return channelChanges(trace, port.address, port.channel);
+  return writesTo(trace, port.address).flatMap(({ atMs, first, bytes }) => {
+    const byte = bytes[port.register - first];
+    return byte === undefined ? [] : [{ atMs, value: (byte >> port.bit) & 1 }];
+  });
 }
 
 function lineChanges(trace: string, number: number): readonly Change[] {
@@ -53,19 +60,37 @@ function lineChanges(trace: string, number: number): readonly Change[] {
   return changes;
 }
 
-function channelChanges(trace: string, address: number, channel: number): readonly Change[] {
-  const registers = new Uint8Array(256);
-  const changes: Change[] = [];
-  const first = LED0 + REGISTERS_PER_CHANNEL * channel;
+/** What was written to the chip, from its register `first` on. */
+interface ChipWrite {
+  readonly atMs: number;
+  readonly first: number;
+  readonly bytes: readonly number[];
+}
+
+function writesTo(trace: string, address: number): readonly ChipWrite[] {
+  const writes: ChipWrite[] = [];
   for (const text of trace.split("\n")) {
     const [, seconds, chip, command, kind, data] = SMBUS_EVENT.exec(text) ?? [];
     if (data === undefined || command === undefined || Number.parseInt(chip ?? "", 16) !== address) continue;
     const bytes = data.split("-").map((byte) => Number.parseInt(byte, 16));
     // A block begins with its length.
-    const written = kind === "BYTE_DATA" ? bytes : bytes.slice(1);
-    const touched = written.map((byte, i) => store(registers, Number.parseInt(command, 16) + i, byte));
-    if (touched.some((register) => register >= ALL_LED || (register >= first && register < first + REGISTERS_PER_CHANNEL))) {
-      changes.push({ atMs: Number(seconds) * 1000, value: onTicks(registers, first) });
+    writes.push({
+      atMs: Number(seconds) * 1000,
+      first: Number.parseInt(command, 16),
+      bytes: kind === "BYTE_DATA" ? bytes : bytes.slice(1),
+    });
+  }
+  return writes;
+}
+
+function channelChanges(trace: string, address: number, channel: number): readonly Change[] {
+  const registers = new Uint8Array(256);
+  const changes: Change[] = [];
+  const led = LED0 + REGISTERS_PER_CHANNEL * channel;
+  for (const { atMs, first, bytes } of writesTo(trace, address)) {
+    const touched = bytes.map((byte, i) => store(registers, first + i, byte));
+    if (touched.some((register) => register >= ALL_LED || (register >= led && register < led + REGISTERS_PER_CHANNEL))) {
+      changes.push({ atMs, value: onTicks(registers, led) });
     }
   }
   return changes;
