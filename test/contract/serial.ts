@@ -171,7 +171,7 @@ export function serialContract(t: Test, setup: SerialSetup): void {
     if (alias !== undefined) await expectCode(t, "IN_USE", ["gps"], () => board.openSerial("lidar", alias, SERIAL_OPTIONS));
     await first.close();
     const second = await board.openSerial("lidar", alias ?? path, SERIAL_OPTIONS);
-    t.equal(second.state(), "open", second.reason());
+    await until(t, "the next one has it", () => second.state() === "open");
   });
 
   behaviour("what was written before closing is sent; closed is closed", async (t, board, world) => {

@@ -17,11 +17,38 @@ export interface PtyPort {
 
 const LOOKS = 2500;
 const LOOK_MS = 4;
+/** From one plugging in to the next; more is a socat that does not run. */
+const MAX_STARTS = 200;
 
 /** `onData` is called with what is written to the terminal, for an instrument that answers. */
 export function createPtyPort(path: string, onData?: (bytes: Uint8Array) => void): PtyPort {
   let child: ChildProcessByStdio<Writable, Readable, null> | undefined;
   let received: Buffer[] = [];
+  let leftStarts = 0;
+  let pluggedIn = 0;
+
+  function start(): void {
+    leftStarts -= 1;
+    const mine = pluggedIn;
+    // It goes on in one direction for so long after the other one ended, and again with every byte: not at all.
+    const own = spawn("socat", ["-t", "0", "-b", "65536", "STDIO", `PTY,link=${path},rawer,wait-slave,pty-interval=0.01`], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    child = own;
+    // It also ends when its terminal is closed, which a port does not.
+    own.once("exit", () => {
+      if (child !== own) return;
+      child = undefined;
+      if (leftStarts > 0) start();
+    });
+    own.stdin.on("error", () => own.stdin.destroy());
+    own.stdout.on("data", (bytes: Buffer) => {
+      // What is left in its pipe when it has ended counts, but not after the next plugging in.
+      if (pluggedIn !== mine) return;
+      received.push(bytes);
+      onData?.(bytes);
+    });
+  }
 
   async function unplug(): Promise<void> {
     const was = child;
@@ -38,20 +65,9 @@ export function createPtyPort(path: string, onData?: (bytes: Uint8Array) => void
     async plug() {
       if (child !== undefined) return;
       received = [];
-      // It goes on in one direction for so long after the other one ended, and again with every byte: not at all.
-      const own = spawn("socat", ["-t", "0", "-b", "65536", "STDIO", `PTY,link=${path},rawer,wait-slave,pty-interval=0.01`], {
-        stdio: ["pipe", "pipe", "inherit"],
-      });
-      child = own;
-      // It also ends when its terminal is closed.
-      own.once("exit", () => {
-        if (child === own) child = undefined;
-      });
-      own.stdin.on("error", () => own.stdin.destroy());
-      own.stdout.on("data", (bytes: Buffer) => {
-        received.push(bytes);
-        onData?.(bytes);
-      });
+      pluggedIn += 1;
+      leftStarts = MAX_STARTS;
+      start();
       for (let look = 0; look < LOOKS && !existsSync(path); look++) await delay(LOOK_MS);
       if (!existsSync(path)) throw new Error(`socat did not make ${path}`);
     },

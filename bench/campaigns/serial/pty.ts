@@ -37,8 +37,6 @@ interface Cable {
   plug(cutBytes?: number): Promise<void>;
   /** As many as were to get through have. */
   isCut(): boolean;
-  /** socat ends when its terminal is closed, which a port does not: starts it again, with all else as it is. */
-  mend(): Promise<void>;
   unplug(): Promise<void>;
 }
 
@@ -63,7 +61,6 @@ function createCable(subject: Subject, clock: Clock, path: string, isOpen: () =>
       powered ??= instrument.start({ clock, send });
     },
     isCut: () => leftBytes <= 0,
-    mend: () => pty.plug(),
     async unplug() {
       powered?.stop();
       powered = undefined;
@@ -73,23 +70,22 @@ function createCable(subject: Subject, clock: Clock, path: string, isOpen: () =>
 }
 
 /** Looks until `condition` holds; false when it does not in time. */
-async function until(cable: Cable, condition: () => boolean): Promise<boolean> {
+async function until(condition: () => boolean): Promise<boolean> {
   const startMs = performance.now();
   while (!condition()) {
     if (performance.now() - startMs > WAIT_MS) return false;
     await delay(LOOK_MS);
-    await cable.mend();
   }
   return true;
 }
 
-/** The terminal is there all the time. Rejects when it does not end in time. */
-async function whileThere<Result>(cable: Cable, work: Promise<Result>, what: string): Promise<Result> {
+/** Rejects when it does not end in time. */
+async function bounded<Result>(work: Promise<Result>, what: string): Promise<Result> {
   let isDone = false;
   const settled = Promise.allSettled([work]).then(() => {
     isDone = true;
   });
-  if (await until(cable, () => isDone)) await settled;
+  if (await until(() => isDone)) await settled;
   else throw new Error(`${what} on a pseudo terminal did not end within ${WAIT_MS} ms`);
   return work;
 }
@@ -120,7 +116,7 @@ async function cutSubject(subject: Subject, stepBytes: number, bench: Bench): Pr
   };
   const cable = createCable(subject, clock, path, () => stream?.state() === "open");
   await cable.plug();
-  const opened = await whileThere(cable, openSubject(subject, board, clock, path), `opening ${subject.name}`);
+  const opened = await bounded(openSubject(subject, board, clock, path), `opening ${subject.name}`);
   try {
     const seen = new Set<string>();
     let from = 0;
@@ -131,14 +127,14 @@ async function cutSubject(subject: Subject, stepBytes: number, bench: Bench): Pr
     for (let bytes = 0; bytes <= subject.cutBytes && found.unrecovered < MAX_UNRECOVERED; bytes += stepBytes) {
       await cable.unplug();
       await cable.plug(bytes);
-      const isCut = await until(cable, () => stream?.state() === "open" && cable.isCut());
+      const isCut = await until(() => stream?.state() === "open" && cable.isCut());
       await delay(LOOK_MS);
       await cable.unplug();
       from = opened.published.length;
       seen.clear();
       await cable.plug();
       found.cuts += 1;
-      if ((await until(cable, isBack)) && isCut) continue;
+      if ((await until(isBack)) && isCut) continue;
       found.unrecovered += 1;
       const lost = steady.filter((text) => !seen.has(text));
       progress(
@@ -152,7 +148,7 @@ async function cutSubject(subject: Subject, stepBytes: number, bench: Bench): Pr
     if (opened.faults.length > 0) progress(`${subject.name} on a pseudo terminal: faults ${opened.faults.map(String).join(" ")}`);
   } finally {
     try {
-      await whileThere(cable, opened.close(), `closing ${subject.name}`);
+      await bounded(opened.close(), `closing ${subject.name}`);
     } finally {
       await cable.unplug();
     }
