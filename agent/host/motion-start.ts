@@ -21,7 +21,13 @@ export type StartThread = (setup: MotionSetup, events: MotionThreadEvents) => Mo
 /** Starts the motion thread as a worker thread of this process: from the file at `entry`, with Node's `execArgv`; the agent's own and the process's when absent. */
 export function createThreadStart(entry: URL = ownEntry(), execArgv?: readonly string[]): StartThread {
   return (setup, { receive, lost }) => {
-    const worker = new Worker(entry, { workerData: setup, name: "virgo-motion", ...(execArgv && { execArgv: [...execArgv] }) });
+    const worker = new Worker(entry, {
+      workerData: setup,
+      name: "virgo-motion",
+      // Sockets and event files are opened by native code, which Node does not see: it would warn of each that is closed.
+      trackUnmanagedFds: false,
+      ...(execArgv && { execArgv: [...execArgv] }),
+    });
     const exited = new Promise<void>((resolve) => {
       worker.once("exit", () => resolve());
     });

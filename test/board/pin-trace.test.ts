@@ -156,8 +156,13 @@ t.test("through boot, claim, run, loss, crash, restart and exit no port has a va
   clearTrace();
   const rear = watchAngles();
   t.teardown(() => rear.stop());
-  const agent = spawn(process.execPath, [MAIN, "agent"], { cwd: folder, stdio: ["ignore", "ignore", "inherit"] });
-  const ended = new Promise((resolve) => agent.once("exit", resolve));
+  const agent = spawn(process.execPath, [MAIN, "agent"], { cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
+  const said: string[] = [];
+  createInterface({ input: agent.stderr }).on("line", (text) => {
+    said.push(text);
+    process.stderr.write(`${text}\n`);
+  });
+  const ended = new Promise((resolve) => agent.once("close", resolve));
   t.teardown(async () => {
     agent.kill("SIGKILL");
     await ended;
@@ -244,5 +249,10 @@ t.test("through boot, claim, run, loss, crash, restart and exit no port has a va
   safeBut("the wheels", "exit");
   t.ok(atZero(), "nothing is driven at the end");
   await until("the last frame to be seen", () => rear.angles.at(-1) === 0);
+  t.same(
+    said.filter((text) => /warning/i.test(text)),
+    [],
+    "exit: Node has nothing to warn of",
+  );
   t.same([...new Set(rear.angles)], [7, 0], "exit: the rear wheels are held where they were, then let go");
 });
