@@ -122,13 +122,13 @@ function rowsOf(name: string, measured: Lateness, peer: Lateness): readonly Row[
 /** How late control loops are. Needs cc and redis-benchmark; the same loop in C runs at the same time. */
 export async function run({ quick, progress }: SuiteOptions): Promise<readonly Row[]> {
   const seconds = quick ? 10 : 600;
+  const shortS = quick ? 5 : 60;
   const program = compileC("bench/peers/loop.c");
   try {
-    progress(`100 Hz for ${seconds} s, its own process never rests`);
-    const [busy, busyPeer] = await Promise.all([loopHost(10, seconds), loopInC(program.path, 10, seconds)]);
+    progress(`100 Hz for ${shortS} s, its own process never rests`);
+    const [busy, busyPeer] = await Promise.all([loopHost(10, shortS), loopInC(program.path, 10, shortS)]);
     progress(`100 Hz for ${seconds} s, the agent is asked by 50 connections`);
     const [asked, askedPeer] = await Promise.all([loopOfAgent(seconds), loopInC(program.path, 10, seconds)]);
-    const shortS = quick ? 5 : 60;
     progress(`1 kHz for ${shortS} s, its own process never rests`);
     const [fast, fastPeer] = await Promise.all([loopHost(1, shortS), loopInC(program.path, 1, shortS)]);
     return [
