@@ -49,7 +49,7 @@ export function createVehicle(context: DeviceContext, { control, published, func
   });
 
   async function rest(): Promise<void> {
-    if (!control.stopping()) return;
+    if (exitStopMs === 0 || !control.stopping()) return;
     let cancelLimit: Cancel | undefined;
     await new Promise<void>((resolve) => {
       onRest = resolve;

@@ -29,7 +29,7 @@ const BOARD = "name: virtual\ni2c: { limitMs: 5000 }\n";
 
 const CONFIGURATION = `board: board.yaml
 keeper: { heartbeatMs: 1000 }
-motion: { hangMs: 5000 }
+motion: { hangMs: 10000, watchdogPeriods: 100, overruns: 1000 }
 devices:
   lamp: { driver: light, line: GPIO17 }
   pump: { driver: relay, line: GPIO22 }

@@ -34,6 +34,8 @@ export function agentConfig(decider: Decider): string {
       car: {
         driver: "gcbaf",
         group: "vehicle",
+        // Its clock stands when the scenario is over.
+        exitStopMs: 0,
         accelerator: { pwm: pwm(0), fullMps2: CAR.fullAcceleratorMps2 },
         brake: { pwm: pwm(1), fullMps2: CAR.fullBrakeMps2 },
         gear: { pwm: pwm(2), positions: { P: 1000, R: 1200, N: 1400, D: 1600 } },
@@ -44,6 +46,7 @@ export function agentConfig(decider: Decider): string {
       wheel: {
         driver: "steering",
         group: "vehicle",
+        exitStopMs: 0,
         angle: {
           pwm: pwm(3),
           points: [
