@@ -1,5 +1,4 @@
 import t, { type Test } from "tap";
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 
 import { createLinuxSerial } from "../drivers/board/linux/serial.ts";
@@ -8,18 +7,9 @@ import { createPtyPort } from "./helpers/pty-port.ts";
 import { createSimArduino } from "../drivers/board/sim/instruments/firmata.ts";
 import { createSystemClock } from "../agent/clock.ts";
 import { eventually, startAgent } from "./helpers/start-agent.ts";
+import { missing } from "./helpers/tools.ts";
 import { loadLibc } from "../drivers/board/linux/libc.ts";
 import type { PoweredInstrument } from "../drivers/board/sim/serial.ts";
-
-function hasSocat(): boolean {
-  try {
-    execFileSync("socat", ["-V"], { stdio: "ignore" });
-    return true;
-  } catch (thrown) {
-    if (thrown instanceof Error) return false;
-    throw thrown;
-  }
-}
 
 async function lampComesAndGoes(t: Test): Promise<void> {
   const path = join(t.testdir(), "tty");
@@ -72,8 +62,8 @@ async function lampComesAndGoes(t: Test): Promise<void> {
   }
 }
 
-if (hasSocat()) {
-  t.test("an Arduino on a port of the kernel may come late, go and come back: its lamp is there with it, and dark", lampComesAndGoes);
-} else {
-  t.comment("an Arduino on a port of the kernel: install socat (apt-get install socat), which makes the pseudo terminals");
-}
+t.test(
+  "an Arduino on a port of the kernel may come late, go and come back: its lamp is there with it, and dark",
+  { skip: missing("socat", "socat") },
+  lampComesAndGoes,
+);

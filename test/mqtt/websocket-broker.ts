@@ -1,10 +1,9 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { freePort } from "../helpers/mosquitto.ts";
+import { answers, freePort } from "../helpers/mosquitto.ts";
 
 /** Debian's nats-server with MQTT 3.1.1 over web sockets, which Debian's mosquitto is built without. */
 export interface WebSocketBroker {
@@ -47,17 +46,4 @@ websocket: { listen: "127.0.0.1:${port}", ${security} }
       rmSync(folder, { recursive: true, force: true });
     },
   };
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => {
-      setTimeout(resolve, 10, false);
-    });
-  });
 }

@@ -1,5 +1,4 @@
 import { existsSync, symlinkSync } from "node:fs";
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import t from "tap";
@@ -12,6 +11,7 @@ import { createSimBoard } from "../../../drivers/board/sim/sim-board.ts";
 import { createSystemClock } from "../../../agent/clock.ts";
 import { expectCode } from "../../contract/board.ts";
 import { loadLibc } from "../../../drivers/board/linux/libc.ts";
+import { missing } from "../../helpers/tools.ts";
 import { SERIAL_OPTIONS, serialContract } from "../../contract/serial.ts";
 
 const PATH = "/dev/ttyUSB0";
@@ -48,16 +48,6 @@ t.test("the contract of serial ports, simulated", (t) => {
   t.end();
 });
 
-function hasSocat(): boolean {
-  try {
-    execFileSync("socat", ["-V"], { stdio: "ignore" });
-    return true;
-  } catch (thrown) {
-    if (thrown instanceof Error) return false;
-    throw thrown;
-  }
-}
-
 /** The kernel's own ports, without a board around them: serial ports need no GPIO. */
 async function linuxPorts() {
   const libc = await loadLibc();
@@ -66,59 +56,57 @@ async function linuxPorts() {
   return serial;
 }
 
-if (hasSocat()) {
-  t.test("the contract of serial ports, on the kernel's pseudo terminals", { timeout: 120_000 }, (t) => {
-    const folder = t.testdir();
-    const path = join(folder, "ttyUSB0");
-    const alias = join(folder, "by-id");
-    symlinkSync(path, alias);
-    serialContract(t, {
-      async open() {
-        const { createPorts } = await import("../../../drivers/board/ports.ts");
-        const ports = createPorts("the board");
-        const serial = await linuxPorts();
-        const pty = createPtyPort(path);
-        return {
-          board: {
-            openSerial: (owner, name, options) => ports.open(owner, [`serial ${name}`], () => serial.open(owner, name, options)),
-            close: () =>
-              ports.close((error) => {
-                throw error;
-              }),
-          },
-          world: pty,
-        };
-      },
-      path,
-      alias,
-      settle: () => delay(20),
-    });
-    t.end();
-  });
+const skip = missing("socat", "socat");
 
-  t.test("what cannot be opened says why and what to do", async (t) => {
-    const serial = await linuxPorts();
-    const file = join(t.testdir({ file: "no port" }), "file");
-    const stream = await serial.open("gps", file, SERIAL_OPTIONS);
-    t.match(stream.reason(), /file is no serial port/);
-    await stream.close();
-
-    const path = join(t.testdir(), "tty");
-    const pty = createPtyPort(path);
-    await pty.plug();
-    t.ok(existsSync(path));
-    const own = await serial.open("gps", path, SERIAL_OPTIONS);
-    const other = await linuxPorts();
-    const refused = await other.open("gps", path, SERIAL_OPTIONS);
-    t.equal(refused.state(), "waiting");
-    t.match(refused.reason(), /in use by another process/);
-    await refused.close();
-    await own.close();
-    await pty.close();
+t.test("the contract of serial ports, on the kernel's pseudo terminals", { timeout: 120_000, skip }, (t) => {
+  const folder = t.testdir();
+  const path = join(folder, "ttyUSB0");
+  const alias = join(folder, "by-id");
+  symlinkSync(path, alias);
+  serialContract(t, {
+    async open() {
+      const { createPorts } = await import("../../../drivers/board/ports.ts");
+      const ports = createPorts("the board");
+      const serial = await linuxPorts();
+      const pty = createPtyPort(path);
+      return {
+        board: {
+          openSerial: (owner, name, options) => ports.open(owner, [`serial ${name}`], () => serial.open(owner, name, options)),
+          close: () =>
+            ports.close((error) => {
+              throw error;
+            }),
+        },
+        world: pty,
+      };
+    },
+    path,
+    alias,
+    settle: () => delay(20),
   });
-} else {
-  t.comment("serial ports of the kernel: install socat (apt-get install socat), which makes the pseudo terminals");
-}
+  t.end();
+});
+
+t.test("what cannot be opened says why and what to do", { skip }, async (t) => {
+  const serial = await linuxPorts();
+  const file = join(t.testdir({ file: "no port" }), "file");
+  const stream = await serial.open("gps", file, SERIAL_OPTIONS);
+  t.match(stream.reason(), /file is no serial port/);
+  await stream.close();
+
+  const path = join(t.testdir(), "tty");
+  const pty = createPtyPort(path);
+  await pty.plug();
+  t.ok(existsSync(path));
+  const own = await serial.open("gps", path, SERIAL_OPTIONS);
+  const other = await linuxPorts();
+  const refused = await other.open("gps", path, SERIAL_OPTIONS);
+  t.equal(refused.state(), "waiting");
+  t.match(refused.reason(), /in use by another process/);
+  await refused.close();
+  await own.close();
+  await pty.close();
+});
 
 t.test("attempts are further and further apart up to the longest pause, and close together again after bytes", async (t) => {
   const clock = createFakeClock();
